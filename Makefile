@@ -1,0 +1,55 @@
+# Everything goes through .venv, which the lock fills; nothing is installed anywhere else.
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types rooms dev bench lock clean
+
+help:  ## Show what there is
+	@$(PYTHON) -c "import re; print(*(f'make {t:8} {h}' for t, h in re.findall(r'^(\w+):.*?## (.*)', open('Makefile').read(), re.M)), sep='\n')"
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed; set PYTHON=...' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -c "open('$(READY)', 'w').close()"
+
+demo: $(READY)  ## Set up, then find and put right what lacks in a sandbox
+	$(BIN)/ucred demo --folder .demo
+
+test: $(READY)  ## Set up, then run the tests
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## Check style, the direction of imports, and the lock
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)  ## Check types
+	$(BIN)/mypy
+
+format: $(READY)  ## Put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+dev: $(READY)  ## Start Dagster's UI and daemon, with a history that lasts, on the systems that .env names
+	DAGSTER_HOME="$$($(BIN)/python -c 'from ucred_pipeline.orchestration.running import dagster_home as home; print(home())')" \
+		$(BIN)/dagster dev --workspace workspace.yaml
+
+bench: $(READY)  ## Measure against what a user would do instead
+	$(BIN)/python -m benchmarks
+
+lock: $(READY)  ## Resolve requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --no-annotate --no-strip-extras --extra postgres --group dev \
+		--output-file requirements.lock pyproject.toml
+
+clean:  ## Remove the environment and the demo
+	rm -rf .venv .demo

@@ -1,0 +1,1 @@
+"""Finds purchases that never got their UCRED, and credits each of them once."""

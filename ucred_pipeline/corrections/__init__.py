@@ -1,0 +1,1 @@
+"""Planning, issuing and settling corrective credits."""

@@ -1,0 +1,77 @@
+"""A person settles what the evidence cannot: a doubt, or a purchase whose evidence contradicts itself."""
+
+from sqlalchemy import Connection, insert
+
+from ucred_pipeline.domain.corrections import CorrectionState
+from ucred_pipeline.domain.judging_frames import Decision
+from ucred_pipeline.domain.verdicts import Verdict
+from ucred_pipeline.ledger.breaks import Break
+from ucred_pipeline.ledger.corrections import CorrectionBook, corrections_of, live_attempt
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.history import Entry, record
+from ucred_pipeline.ledger.mirror import mark_groups
+from ucred_pipeline.ledger.purchases import find_purchase, mirrored_balance
+from ucred_pipeline.ledger.safety import Signed, current_epoch
+from ucred_pipeline.ledger.schema import decisions
+
+_DOUBTS = (CorrectionState.IN_DOUBT, CorrectionState.QUARANTINED)
+
+
+class CannotResolve(Exception):
+    """This break is not one that a person settles so; the message says what to do instead."""
+
+
+def resolve(ledger: Ledger, book: CorrectionBook, found: Break, decision: Decision, signed: Signed) -> None:
+    """Settle a break as a person decided; what was decided is kept with who and why."""
+    if found.kind == Verdict.IN_DOUBT:
+        _resolve_doubt(ledger, book, found, decision, signed)
+    elif found.kind == Verdict.AMBIGUOUS:
+        with ledger.write() as connection:
+            _decide(connection, found, decision, signed)
+    elif not _retry_refused(ledger, book, found, decision, signed):
+        raise CannotResolve(
+            f"a break of the kind {found.kind} is not settled by a decision; see docs/runbook.md, Breaks"
+        )
+
+
+def _retry_refused(
+    ledger: Ledger, book: CorrectionBook, found: Break, decision: Decision, signed: Signed
+) -> bool:
+    """Send again what the indexer refused, once a person says that it is not credited and may go."""
+    if decision is not Decision.NOT_CREDITED:
+        return False
+    with ledger.read() as connection:
+        known = corrections_of(connection, found.payment_intent)
+    return any(book.retry_refused(one.id, signed) for one in known)
+
+
+def _resolve_doubt(
+    ledger: Ledger, book: CorrectionBook, found: Break, decision: Decision, signed: Signed
+) -> None:
+    with ledger.read() as connection:
+        doubtful = [one for one in corrections_of(connection, found.payment_intent) if one.state in _DOUBTS]
+        attempt = live_attempt(connection, doubtful[0].id) if doubtful else None
+    if attempt is None:
+        raise CannotResolve("its correction is still being sent; ask again when the run has ended")
+    applied = decision is Decision.CREDITED
+    if not applied and signed.at <= attempt.settles_after:
+        raise CannotResolve(
+            f"the request may still take effect until {attempt.settles_after:%Y-%m-%d %H:%M:%S} UTC; "
+            "settle it as not credited after that"
+        )
+    if not book.settle(attempt, applied=applied, signed=signed):
+        raise CannotResolve("it has just been settled; look at the break again")
+
+
+def _decide(connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
+    seen = mirrored_balance(connection, found.account) if found.account else None
+    row = {"payment_intent": found.payment_intent, "epoch": current_epoch(connection), "decision": decision}
+    row |= {"balance": seen}
+    connection.execute(
+        insert(decisions).values(**row, at=signed.at, actor=signed.actor, reason=signed.reason)
+    )
+    told = {"decision": decision, "reason": signed.reason}
+    record(connection, Entry(signed.at, signed.actor, f"purchase:{found.payment_intent}", "decided", told))
+    purchase = find_purchase(connection, found.payment_intent)
+    if purchase is not None:
+        mark_groups(connection, [purchase.judged_with])

@@ -1,0 +1,1 @@
+"""The words and the rules: pure functions and values, without I/O, Dagster or SQL."""

@@ -1,0 +1,506 @@
+"""Every change of a correction and of its attempts: each one transaction, with who and why.
+
+The database refuses what the state machine does not allow, whoever writes. What a method returns
+is already on disk. Money is reserved from `sending` on: what may have had an effect counts against
+the limits until it is known that it had none.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, RowMapping, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ucred_pipeline.domain.answers import NEVER_AGAIN, Answer, Effect
+from ucred_pipeline.domain.clock import Clock
+from ucred_pipeline.domain.corrections import (
+    ACTIVE,
+    LIVE_ATTEMPT,
+    WITHDRAWN,
+    Attempt,
+    AttemptState,
+    Correction,
+    CorrectionState,
+    PlanItem,
+    correction_id,
+)
+from ucred_pipeline.domain.memos import CorrectionKind, is_plain, memo_of, read_memo
+from ucred_pipeline.domain.verdicts import Verdict
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.errors import LedgerContradiction
+from ucred_pipeline.ledger.history import Entry, record
+from ucred_pipeline.ledger.mirror import mark_groups
+from ucred_pipeline.ledger.safety import HoldKind, Signed, current_epoch, open_holds, raise_hold
+from ucred_pipeline.ledger.schema import (
+    attempts,
+    balances,
+    corrections,
+    credit_lines,
+    dirty_payments,
+    purchases,
+)
+from ucred_pipeline.ledger.upsert import row_of, upsert
+
+_C, _A = CorrectionState, AttemptState
+_A_DAY: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends: the owner of claims, the run, and the actor that the history names."""
+
+    owner: str
+    run_id: str
+    actor: str = "pipeline"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is known at the moment before a request leaves; amounts in wei."""
+
+    build: str
+    balance_before: int
+    root_before: str
+    account_quiet: bool
+    deadline: datetime
+    settles_after: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """How much may be sent, in corrections and wei; an approved plan has none."""
+
+    corrections_per_run: int
+    wei_per_run: int
+    wei_per_day: int
+
+
+class NotNow(Exception):
+    """The ledger does not let this correction go on now; `reason` is machine-readable."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CorrectionBook:
+    """The corrections in the ledger, and the only way to change them."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, sender: Sender) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._sender = sender
+
+    def accept(self, plan: str, items: Sequence[PlanItem]) -> list[Correction]:
+        """Take a plan's items as corrections that may be sent; those already there join the plan."""
+        with self._ledger.write() as connection:
+            return [found for item in items if (found := self._accept(connection, plan, item))]
+
+    def claim(self, correction: str) -> Correction:
+        """Make a planned correction this sender's own; raise NotNow when it may not go on."""
+        try:
+            with self._ledger.write() as connection:
+                found = _get(connection, correction)
+                _refuse_claim(connection, found, self._clock.now())
+                owner, fence = self._sender.owner, found.fence + 1
+                return self._change(connection, found, _C.CLAIMED, "claimed", owner=owner, fence=fence)
+        except IntegrityError:
+            raise NotNow("account_busy") from None
+
+    def let_go(
+        self, claimed: Correction, state: CorrectionState, reason: str, due: datetime | None = None
+    ) -> None:
+        """Give a claim back before anything was sent: planned again, superseded or cancelled."""
+        with self._ledger.write() as connection:
+            found = _fenced(connection, claimed)
+            self._change(connection, found, state, reason, due=due)
+            mark_groups(connection, [found.account])
+            read_anew = update(balances).where(balances.c.account == found.account)
+            connection.execute(read_anew.values(root=None))
+
+    def begin_sending(self, claimed: Correction, request: Request, ceiling: Ceiling | None) -> Attempt:
+        """Write down, before the first byte leaves, that this credit may have happened.
+
+        One transaction checks the claim's fence, the epoch, the holds and the limits, and reserves
+        the amount. Raises NotNow, and then nothing may be sent.
+        """
+        with self._ledger.write() as connection:
+            found = _fenced(connection, claimed)
+            if open_holds(connection):
+                raise NotNow("held")
+            if found.epoch != current_epoch(connection):
+                raise NotNow("epoch_closed")
+            if ceiling is not None:
+                self._refuse_over(connection, found, ceiling)
+            if not _is_read_back(found):
+                raise NotNow("memo_unreadable")
+            attempt = self._new_attempt(connection, found, request)
+            self._change(connection, found, _C.SENDING, "sending")
+            return attempt
+
+    def conclude(self, attempt: Attempt, answer: Answer, duration: timedelta, due: datetime | None) -> None:
+        """Record what came back for a request; `due` is when a planned correction may go again."""
+        with self._ledger.write() as connection:
+            row = _attempt_row(connection, attempt)
+            if row is None or row.memo != attempt.memo:
+                told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
+                raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
+                return
+            self._write_answer(connection, attempt, answer, duration)
+            if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
+                self._contradict(connection, attempt)
+            elif row.state in (_A.SENDING, _A.IN_DOUBT):
+                self._conclude_open(connection, attempt, answer, due)
+
+    def sweep_silent(self) -> list[str]:
+        """Put in doubt what was found `sending`; give back claims that sent nothing.
+
+        Call it while holding the sender's lock: then whoever was sending is known to be dead.
+        """
+        with self._ledger.write() as connection:
+            for found in _rows(connection, corrections.c.state == _C.CLAIMED):
+                self._change(connection, found, _C.PLANNED, "sender_stopped")
+            silent = _rows(connection, corrections.c.state == _C.SENDING)
+            for found in silent:
+                self._doubt(connection, found)
+            return [found.id for found in silent]
+
+    def settle(self, attempt: Attempt, *, applied: bool, signed: Signed) -> bool:
+        """Settle a doubt by evidence or by a person's word; False where it is no doubt any more."""
+        with self._ledger.write() as connection:
+            row = _attempt_row(connection, attempt)
+            if row is None or row.state != _A.IN_DOUBT:
+                return False
+            found = _get(connection, attempt.correction)
+            state = _A.APPLIED if applied else _A.RESOLVED_NOT_APPLIED
+            self._move_attempt(connection, attempt, state, signed.reason, signed)
+            after = _C.CONFIRMED if applied else _C.PLANNED
+            self._change(connection, found, after, signed.reason, signed=signed)
+            mark_groups(connection, [found.account])
+            return True
+
+    def quarantine(self, attempt: Attempt, reason: str) -> None:
+        """Ask a person about a doubt that the evidence did not settle in time."""
+        with self._ledger.write() as connection:
+            found = _get(connection, attempt.correction)
+            if found.state is _C.IN_DOUBT:
+                self._change(connection, found, _C.QUARANTINED, reason)
+
+    def withdraw(self, correction: str, state: CorrectionState, reason: str) -> None:
+        """End a planned correction: owed no more (cancelled), or credited by another (superseded)."""
+        with self._ledger.write() as connection:
+            found = _get(connection, correction)
+            if found.state is _C.PLANNED:
+                self._change(connection, found, state, reason)
+
+    def retry_refused(self, correction: str, signed: Signed) -> bool:
+        """Plan a refused correction again, because a person has put right why it was refused."""
+        with self._ledger.write() as connection:
+            found = _get(connection, correction)
+            if found.state is not _C.REFUSED:
+                return False
+            self._change(connection, found, _C.PLANNED, "retried_by_person", signed=signed)
+            return True
+
+    def _accept(self, connection: Connection, plan: str, item: PlanItem) -> Correction | None:
+        name = correction_id(item.payment_intent, item.kind, item.epoch)
+        if _claimed_by_another_kind(connection, item):
+            return None
+        if not _exists(connection, name):
+            return self._create(connection, name, plan, item)
+        found = _get(connection, name)
+        if found.state in WITHDRAWN:
+            return self._change(connection, found, _C.PLANNED, "lacking_again", plan=plan)
+        if found.state is _C.PLANNED:
+            return self._change(connection, found, _C.PLANNED, found.reason, plan=plan, due=found.due)
+        return None
+
+    def _create(self, connection: Connection, name: str, plan: str, item: PlanItem) -> Correction:
+        now = self._clock.now()
+        row = row_of(item) | {"id": name, "plan": plan, "state": _C.PLANNED, "reason": "lacking"}
+        fresh = {"created": now, "changed": now, "owner": None, "fence": 0, "due": None, "failures": 0}
+        connection.execute(insert(corrections).values(row | fresh))
+        self._tell(
+            connection, f"correction:{name}", _C.PLANNED, {"plan": plan, "amount_wei": str(item.amount)}
+        )
+        return _get(connection, name)
+
+    def _new_attempt(self, connection: Connection, found: Correction, request: Request) -> Attempt:
+        numbers = select(func.coalesce(func.max(attempts.c.number), 0)).where(
+            attempts.c.correction == found.id
+        )
+        number = connection.execute(numbers).scalar_one() + 1
+        row = row_of(request) | {
+            "correction": found.id,
+            "number": number,
+            "state": _A.SENDING,
+            "run_id": self._sender.run_id,
+            "owner": self._sender.owner,
+            "fence": found.fence,
+            "account": found.account,
+            "amount": found.amount,
+            "memo": memo_of(found.kind, found.namespace, found.id, number),
+            "began": self._clock.now(),
+        }
+        connection.execute(insert(attempts).values(row))
+        told = {"memo": row["memo"], "build": request.build, "balance_before": str(request.balance_before)}
+        self._tell(connection, f"attempt:{found.id}.{number}", _A.SENDING, told)
+        begun = live_attempt(connection, found.id)
+        if begun is None:
+            raise LedgerContradiction(f"attempt {found.id}.{number} was not written")
+        return begun
+
+    def _refuse_over(self, connection: Connection, found: Correction, ceiling: Ceiling) -> None:
+        in_run = attempts.c.run_id == self._sender.run_id
+        names, wei = _reserved(connection, in_run)
+        if len(names | {found.id}) > ceiling.corrections_per_run:
+            raise NotNow("over_corrections_per_run")
+        if wei + found.amount > ceiling.wei_per_run:
+            raise NotNow("over_ucred_per_run")
+        if reserved_in_a_day(connection, self._clock.now()) + found.amount > ceiling.wei_per_day:
+            raise NotNow("over_ucred_per_day")
+
+    def _conclude_open(
+        self, connection: Connection, attempt: Attempt, answer: Answer, due: datetime | None
+    ) -> None:
+        found = _get(connection, attempt.correction)
+        is_doubt = found.state is not _C.SENDING
+        if is_doubt and answer.effect is Effect.IN_DOUBT:
+            return
+        state, after = _AFTER[answer.effect]
+        if answer.kind in NEVER_AGAIN and answer.effect is Effect.NOT_APPLIED and not is_doubt:
+            after = _C.REFUSED
+        self._move_attempt(connection, attempt, state, answer.kind)
+        failures = 0 if after is _C.CONFIRMED else found.failures + 1
+        self._change(connection, found, after, answer.kind, due=due, failures=failures)
+        if answer.new_balance is not None:
+            _mirror_balance(connection, attempt, answer, self._clock.now())
+        mark_groups(connection, [attempt.account])
+
+    def _write_answer(
+        self, connection: Connection, attempt: Attempt, answer: Answer, duration: timedelta
+    ) -> None:
+        what_came = {
+            "finished": self._clock.now(),
+            "answer": answer.kind,
+            "http_status": answer.http_status,
+            "duration_us": duration // timedelta(microseconds=1),
+            "new_balance": answer.new_balance,
+            "state_root": answer.state_root,
+        }
+        unanswered = _is_attempt(attempt) & attempts.c.answer.is_(None)
+        connection.execute(update(attempts).where(unanswered).values(what_came))
+
+    def _doubt(self, connection: Connection, found: Correction) -> None:
+        attempt = live_attempt(connection, found.id)
+        if attempt is None:
+            raise LedgerContradiction(f"correction {found.id} is sending without an attempt")
+        self._move_attempt(connection, attempt, _A.IN_DOUBT, "sender_stopped")
+        self._change(connection, found, _C.IN_DOUBT, "sender_stopped")
+        mark_groups(connection, [found.account])
+
+    def _contradict(self, connection: Connection, attempt: Attempt) -> None:
+        """What was held to have had no effect was acknowledged after all: nothing is sure any more."""
+        self._move_attempt(connection, attempt, _A.CONTRADICTION, "acknowledged_after_all")
+        mark_groups(connection, [attempt.account])
+        told = f"attempt {attempt.name} was settled as not applied and then acknowledged"
+        raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
+
+    def _move_attempt(
+        self,
+        connection: Connection,
+        attempt: Attempt,
+        state: AttemptState,
+        reason: str,
+        signed: Signed | None = None,
+    ) -> None:
+        connection.execute(update(attempts).where(_is_attempt(attempt)).values(state=state))
+        self._tell(connection, f"attempt:{attempt.name}", state, {"reason": reason}, signed)
+
+    def _change(
+        self,
+        connection: Connection,
+        found: Correction,
+        state: CorrectionState,
+        reason: str,
+        *,
+        signed: Signed | None = None,
+        **others: Any,
+    ) -> Correction:
+        changed = {"state": state, "reason": reason, "changed": self._clock.now(), "due": None, **others}
+        connection.execute(update(corrections).where(corrections.c.id == found.id).values(changed))
+        told = {"reason": reason, "from": found.state}
+        self._tell(connection, f"correction:{found.id}", state, told, signed)
+        return _get(connection, found.id)
+
+    def _tell(
+        self,
+        connection: Connection,
+        subject: str,
+        event: str,
+        told: dict[str, Any],
+        signed: Signed | None = None,
+    ) -> None:
+        actor = signed.actor if signed else self._sender.actor
+        where = {"run": self._sender.run_id} if signed is None else {}
+        record(connection, Entry(self._clock.now(), actor, subject, event, told | where))
+
+    def _signed(self, reason: str) -> Signed:
+        return Signed(self._sender.actor, self._clock.now(), reason)
+
+
+_AFTER: Final = {
+    Effect.APPLIED: (_A.APPLIED, _C.CONFIRMED),
+    Effect.NOT_APPLIED: (_A.NOT_APPLIED, _C.PLANNED),
+    Effect.IN_DOUBT: (_A.IN_DOUBT, _C.IN_DOUBT),
+}
+
+
+def find_corrections(connection: Connection, *, states: Iterable[CorrectionState]) -> list[Correction]:
+    """The corrections in the given states, oldest first."""
+    return _rows(connection, corrections.c.state.in_(list(states)))
+
+
+def corrections_of(connection: Connection, payment_intent: str) -> list[Correction]:
+    """Every correction of a purchase, of all epochs and kinds."""
+    return _rows(connection, corrections.c.payment_intent == payment_intent)
+
+
+def attempts_of(connection: Connection, correction: str) -> list[Row[Any]]:
+    """Every attempt of a correction as the ledger has it, first to last."""
+    chosen = select(attempts).where(attempts.c.correction == correction).order_by(attempts.c.number)
+    return list(connection.execute(chosen))
+
+
+def live_attempt(connection: Connection, correction: str) -> Attempt | None:
+    """The one attempt of a correction that had, or may have had, an effect."""
+    chosen = select(attempts).where(
+        attempts.c.correction == correction, attempts.c.state.in_(sorted(LIVE_ATTEMPT))
+    )
+    row = connection.execute(chosen).mappings().first()
+    if row is None:
+        return None
+    names = Attempt.__dataclass_fields__
+    return Attempt(**{name: row[name] for name in names if name != "state"}, state=_A(row["state"]))
+
+
+def reserved_in_a_day(connection: Connection, now: datetime) -> int:
+    """Wei that was sent, or may have been, in the last 24 hours, and all that is still in doubt."""
+    recent = (attempts.c.began > now - _A_DAY) | (attempts.c.state == _A.IN_DOUBT)
+    return _reserved(connection, recent)[1]
+
+
+def _reserved(connection: Connection, condition: Any) -> tuple[set[str], int]:
+    chosen = select(attempts.c.correction, attempts.c.amount).where(
+        attempts.c.state.in_(sorted(LIVE_ATTEMPT)), condition
+    )
+    rows = connection.execute(chosen).all()
+    return {row.correction for row in rows}, sum(row.amount for row in rows)
+
+
+def _rows(connection: Connection, condition: Any) -> list[Correction]:
+    order = (corrections.c.created, corrections.c.id)
+    chosen = select(corrections).where(condition).order_by(*order)
+    return [_correction(row) for row in connection.execute(chosen).mappings()]
+
+
+def _correction(row: RowMapping) -> Correction:
+    fields = {name: row[name] for name in Correction.__dataclass_fields__}
+    return Correction(**fields | {"state": _C(row["state"]), "kind": CorrectionKind(row["kind"])})
+
+
+def _get(connection: Connection, name: str) -> Correction:
+    row = connection.execute(select(corrections).where(corrections.c.id == name)).mappings().first()
+    if row is None:
+        raise LedgerContradiction(f"the ledger has no correction {name}")
+    return _correction(row)
+
+
+def _exists(connection: Connection, name: str) -> bool:
+    return connection.execute(select(corrections.c.id).where(corrections.c.id == name)).first() is not None
+
+
+def _claimed_by_another_kind(connection: Connection, item: PlanItem) -> bool:
+    others = _rows(
+        connection,
+        (corrections.c.payment_intent == item.payment_intent) & (corrections.c.epoch == item.epoch),
+    )
+    ended = {*WITHDRAWN, _C.REFUSED}
+    return any(other.kind is not item.kind and other.state not in ended for other in others)
+
+
+def _fenced(connection: Connection, claimed: Correction) -> Correction:
+    found = _get(connection, claimed.id)
+    if found.state is not _C.CLAIMED or found.fence != claimed.fence:
+        raise NotNow("claim_lost")
+    return found
+
+
+def _is_read_back(found: Correction) -> bool:
+    """Whether a log could prove this credit: its memo and account come back as they were written."""
+    memo = read_memo(memo_of(found.kind, found.namespace, found.id, 1))
+    named = memo is not None and (memo.namespace, memo.correction) == (found.namespace, found.id)
+    return named and is_plain(found.namespace) and is_plain(found.account)
+
+
+def _refuse_claim(connection: Connection, found: Correction, now: datetime) -> None:
+    """Check, in the claim's own transaction, that the purchase is still judged as lacking.
+
+    What another run has read of the payment since then must be judged first.
+    """
+    if found.state is not _C.PLANNED:
+        raise NotNow(f"already_{found.state}")
+    if found.due is not None and found.due > now:
+        raise NotNow("waiting_to_retry")
+    if open_holds(connection):
+        raise NotNow("held")
+    chosen = select(purchases.c.verdict, purchases.c.account, purchases.c.entitlement).where(
+        purchases.c.payment_intent == found.payment_intent
+    )
+    row = connection.execute(chosen).first()
+    if row is None or row.verdict != Verdict.LACKING:
+        raise NotNow("no_longer_lacking")
+    if (row.account, row.entitlement) != (found.account, found.amount):
+        raise NotNow("purchase_changed")
+    marked = select(dirty_payments).where(dirty_payments.c.payment_intent == found.payment_intent)
+    if connection.execute(marked).first() is not None:
+        raise NotNow("evidence_changed")
+    if _busy(connection, found.account):
+        raise NotNow("account_busy")
+
+
+def _busy(connection: Connection, account: str) -> bool:
+    active = (corrections.c.account == account) & corrections.c.state.in_(sorted(ACTIVE))
+    return connection.execute(select(corrections.c.id).where(active)).first() is not None
+
+
+def _is_attempt(attempt: Attempt) -> Any:
+    return (attempts.c.correction == attempt.correction) & (attempts.c.number == attempt.number)
+
+
+def _attempt_row(connection: Connection, attempt: Attempt) -> Row[Any] | None:
+    return connection.execute(select(attempts).where(_is_attempt(attempt))).first()
+
+
+def _mirror_balance(connection: Connection, attempt: Attempt, answer: Answer, now: datetime) -> None:
+    row = {
+        "account": attempt.account,
+        "wei": answer.new_balance,
+        "began": now,
+        "root": answer.state_root,
+    }
+    upsert(connection, balances, [row])
+
+
+def knows_no_correction(connection: Connection) -> bool:
+    """Whether the ledger never planned a correction."""
+    return connection.execute(select(corrections.c.id).limit(1)).first() is None
+
+
+def unknown_corrections(connection: Connection) -> list[str]:
+    """The corrections that the indexer's log shows and the ledger does not have."""
+    seen = credit_lines.c.correction
+    chosen = select(seen).where(seen.is_not(None), seen.not_in(select(corrections.c.id))).distinct()
+    return [name for name in connection.execute(chosen).scalars() if name is not None]

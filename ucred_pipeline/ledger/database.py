@@ -1,0 +1,177 @@
+"""Opens the ledger: SQLite or PostgreSQL, migrated, with one writer at a time.
+
+A write transaction is exclusive from its first statement on both databases (`BEGIN IMMEDIATE`; an
+advisory lock), so that what it read is still true when it commits. SQLite keeps a write-ahead log
+and syncs fully: a row that was committed before a request left is there after a power cut.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from ucred_pipeline.ledger.errors import LedgerUnusable
+from ucred_pipeline.ledger.schema import metadata
+
+HEAD: Final = "0001"
+_WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
+#: Without recursive triggers a REPLACE would delete rows that no trigger lets go.
+_PRAGMAS: Final = (
+    "busy_timeout=60000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "recursive_triggers=ON",
+)
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+class Ledger:
+    """The pipeline's own database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(ucred_writes=True)
+        event.listen(engine, "begin", _begin)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open the ledger at a SQLAlchemy URL, creating or migrating its tables; raise LedgerUnusable."""
+        ledger = cls(_engine(url))
+        try:
+            ledger._migrate()
+        except DatabaseError as error:
+            ledger.close()
+            raise LedgerUnusable(_advice(url, error)) from None
+        except LedgerUnusable:
+            ledger.close()
+            raise
+        return ledger
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite ledger; None in memory and on PostgreSQL."""
+        database = self._engine.url.database
+        on_disk = self.dialect == "sqlite" and database not in {None, "", ":memory:"}
+        return Path(str(database)).resolve() if on_disk else None
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """Open a connection outside of any transaction, for locks that last as long as it does."""
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, on one consistent snapshot."""
+        with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open the one write transaction; it commits at the end, or leaves nothing."""
+        with self._writer.connect() as connection, connection.begin():
+            yield connection
+
+    def _migrate(self) -> None:
+        with self.read() as connection:
+            if _version(connection) == HEAD:
+                return
+        _run_migrations(self, self._engine.url.render_as_string(hide_password=True))
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True)
+    in_memory = parsed.database in {None, "", ":memory:"}
+    if not in_memory and not Path(str(parsed.database)).parent.is_dir():
+        raise LedgerUnusable(
+            f"UCRED_DATABASE_URL: the folder {Path(str(parsed.database)).parent} is not there. Create it, "
+            "or correct the path: a second ledger would be a second memory of what was credited."
+        )
+    arguments: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
+    connect = {"check_same_thread": False, "timeout": 60}
+    return create_engine(parsed, connect_args=connect, hide_parameters=True, **arguments)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun by `_begin` alone
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("ucred_writes", False)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    elif writes:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
+    elif connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
+
+
+def _run_migrations(ledger: Ledger, shown: str) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to import, and rarely needed
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS.as_posix().replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
+    with ledger.write() as connection:
+        if _version(connection) is None:
+            _refuse_tables_of_others(connection, shown)
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise LedgerUnusable(
+                f"UCRED_DATABASE_URL: {shown} is of a newer version, or of another program. Install the "
+                "version of ucred that wrote it, or correct the URL; nothing was changed."
+            ) from None
+
+
+def _refuse_tables_of_others(connection: Connection, shown: str) -> None:
+    others = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if others:
+        raise LedgerUnusable(
+            f"UCRED_DATABASE_URL: {shown} is not a ledger: it has a table {others[0]} of another program. "
+            "Correct the URL; nothing was changed."
+        )
+
+
+def _advice(url: str, error: DatabaseError) -> str:
+    shown = make_url(url).render_as_string(hide_password=True)
+    cause = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
+    kind = "cannot be reached" if isinstance(error, OperationalError) else "is not a ledger"
+    return f"UCRED_DATABASE_URL: {shown} {kind}: {cause}. Correct the URL; nothing was changed."

@@ -1,0 +1,66 @@
+"""The history: every change of state, with who and why, each entry chained to the one before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+
+import orjson
+from sqlalchemy import Connection, func, insert, select
+
+from ucred_pipeline.domain.clock import to_micros
+from ucred_pipeline.ledger.schema import history
+
+#: What the first entry is chained to.
+BEGINNING: Final = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened to `subject`, done by `actor`."""
+
+    at: datetime
+    actor: str
+    subject: str
+    event: str
+    detail: Mapping[str, object]
+
+
+def record(connection: Connection, entry: Entry) -> None:
+    """Append an entry, in the transaction of the change that it tells."""
+    last = connection.execute(
+        select(history.c.sequence, history.c.hash).order_by(history.c.sequence.desc()).limit(1)
+    ).first()
+    sequence, previous = (last.sequence + 1, last.hash) if last else (1, BEGINNING)
+    detail = orjson.dumps(entry.detail, option=orjson.OPT_SORT_KEYS).decode()
+    connection.execute(
+        insert(history).values(
+            sequence=sequence,
+            at=entry.at,
+            actor=entry.actor,
+            subject=entry.subject,
+            event=entry.event,
+            detail=detail,
+            previous=previous,
+            hash=_hash(sequence, entry, detail, previous),
+        )
+    )
+
+
+def told_of(connection: Connection, *subjects: str) -> list[Entry]:
+    """Give the entries about the subjects, oldest first."""
+    rows = connection.execute(
+        select(history).where(history.c.subject.in_(subjects)).order_by(history.c.sequence)
+    )
+    return [Entry(row.at, row.actor, row.subject, row.event, orjson.loads(row.detail)) for row in rows]
+
+
+def length(connection: Connection) -> int:
+    """How many entries there are."""
+    return connection.execute(select(func.count()).select_from(history)).scalar_one()
+
+
+def _hash(sequence: int, entry: Entry, detail: str, previous: str) -> str:
+    told = [sequence, to_micros(entry.at), entry.actor, entry.subject, entry.event, detail, previous]
+    return sha256(orjson.dumps(told)).hexdigest()

@@ -1,0 +1,366 @@
+"""The tables that the judge is given, for the accounts that are marked.
+
+A credit that names a purchase counts once: as a receipt where it is a confirmed correction of ours,
+otherwise as a line. What the judge cannot attribute to a purchase is known to be another's.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    String,
+    func,
+    select,
+    type_coerce,
+)
+
+from ucred_pipeline.domain.corrections import ACTIVE, AttemptState, CorrectionState
+from ucred_pipeline.domain.evidence import MintOutcome
+from ucred_pipeline.domain.judging_frames import Decision
+from ucred_pipeline.domain.memos import TOP_UP, is_plain
+from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline.ledger.schema import (
+    attempts,
+    balances,
+    corrections,
+    credit_lines,
+    decisions,
+    dirty_groups,
+    mint_lines,
+    purchases,
+)
+
+#: How near to a certificate a refused mint must be to be that certificate's, in microseconds.
+_NEAR_US: Final = 600 * 10**6
+#: What a credit's memo and account must both name for it to be a purchase's.
+_PAIR: Final = ["account", "namespace"]
+_FLAGS: Final = (
+    "foreign",
+    "succeeded",
+    "payment_known",
+    "refunded",
+    "disputed",
+    "voided",
+    "needs_certificate",
+    "addresses_differ",
+)
+_NUMBERS: Final = ("issued_rows", "created_us", "due_since_us", "issued_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What the reads covered, in UTC microseconds.
+
+    Payments created from `stripe_since_us` up to `stripe_until_us` were read whole. A balance that
+    is known to hold at `root` holds as of `root_as_of_us`. The indexer's present life began at
+    `life_began_us` (0 where only one life is known). Its clock may be off from ours by `skew_us`.
+    """
+
+    stripe_since_us: int
+    stripe_until_us: int
+    root: str | None
+    root_as_of_us: int
+    life_began_us: int
+    skew_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgingTables:
+    """What `domain.judging` takes: every purchase of the marked accounts, and those accounts."""
+
+    purchases: pd.DataFrame
+    accounts: pd.DataFrame
+
+
+def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
+    """Load the marked accounts' purchases and evidence."""
+    frame = _purchases(connection, coverage)
+    lines = _lines(connection)
+    own = _corrections(connection, lines)
+    frame = _with_corrections(frame, own)
+    lines = lines[~lines["correction"].isin(set(_confirmed(own)["id"]))]
+    frame = _with_lines(frame, lines)
+    mints = _mints(connection, coverage)
+    frame = _with_mints(frame, mints)
+    frame["name_unreadable"] = _unreadable(frame["account"]) | _unreadable(frame["namespace"])
+    frame["unexplained"] = frame["account"].isin(_unexplained(frame, lines))
+    frame["decision"] = frame["payment_intent"].map(_decisions(connection)).astype(object)
+    accounts = _balances(connection, coverage)
+    others = _known_others(frame, lines, own)
+    accounts["known_other_wei"] = pd.Series(
+        [others.get(name, 0) for name in accounts["account"]], dtype=object
+    )
+    minted = mints[mints["outcome"] == MintOutcome.MINTED.value]
+    newest = _newest_proof(lines, minted, own, coverage.skew_us).reindex(accounts["account"], fill_value=-1)
+    accounts["proof_us"] = newest.to_numpy(dtype="int64")
+    return JudgingTables(frame.drop(columns=["judged_with", "issued_us"]), accounts)
+
+
+def _us(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return type_coerce(column, BigInteger)
+
+
+def _wei(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return type_coerce(column, String)
+
+
+def _frame(connection: Connection, chosen: Select[Any] | CompoundSelect[Any]) -> pd.DataFrame:
+    result = connection.execute(chosen)
+    names = list(result.keys())
+    rows = result.fetchall()
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    told = zip(names, columns, strict=True)
+    return pd.DataFrame({name: pd.Series(list(values), dtype=object) for name, values in told})
+
+
+def _purchases(connection: Connection, coverage: Coverage) -> pd.DataFrame:
+    p = purchases.c
+    chosen = select(
+        p.payment_intent,
+        p.judged_with,
+        p.account,
+        p.namespace,
+        p.is_foreign.label("foreign"),
+        p.succeeded,
+        p.payment_known,
+        p.refunded,
+        p.disputed,
+        p.issued_rows,
+        p.voided,
+        _us(p.created).label("created_us"),
+        func.coalesce(_us(p.due_since), -1).label("due_since_us"),
+        func.coalesce(_us(p.issued), -1).label("issued_us"),
+        p.needs_certificate,
+        _wei(p.entitlement).label("entitlement"),
+        p.verdict.label("previous_verdict"),
+        p.basis.label("previous_basis"),
+        p.reason.label("previous_reason"),
+        (p.addresses_differ | p.moved).label("addresses_differ"),
+    ).join(dirty_groups, dirty_groups.c.judged_with == p.judged_with)
+    frame = _frame(connection, chosen)
+    frame = frame.astype(dict.fromkeys(_FLAGS, "bool") | dict.fromkeys(_NUMBERS, "int64"))
+    created = frame["created_us"]
+    frame["stripe_whole"] = created.between(
+        coverage.stripe_since_us, coverage.stripe_until_us, inclusive="left"
+    )
+    return frame
+
+
+def _lines(connection: Connection) -> pd.DataFrame:
+    """Current lines on a marked account, or that name a namespace of one."""
+    c = credit_lines.c
+    wanted = (
+        select(
+            c.key,
+            c.account,
+            c.namespace,
+            c.correction,
+            c.memo,
+            _wei(c.amount).label("amount"),
+            _us(c.at).label("at_us"),
+        )
+        .where(c.current)
+        .distinct()
+    )
+    on_account = wanted.join(dirty_groups, dirty_groups.c.judged_with == c.account)
+    of_namespace = wanted.join(purchases, purchases.c.namespace == c.namespace).join(
+        dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
+    )
+    frame = _frame(connection, on_account.union(of_namespace))
+    frame["at_us"] = frame["at_us"].astype("int64")
+    return frame
+
+
+def _corrections(connection: Connection, lines: pd.DataFrame) -> pd.DataFrame:
+    """Corrections that were confirmed or are under way, of or on marked accounts, and how often each counts.
+
+    One of this epoch counts once, and again for every further line with its memo; one of an earlier
+    epoch counts as often as the present life's log shows it. A credit that was settled later took
+    effect at an unknown moment before it was: `known_us`.
+    """
+    c = corrections.c
+    of_purchase = select(purchases.c.payment_intent).join(
+        dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
+    )
+    on_account = select(dirty_groups.c.judged_with)
+    chosen = select(
+        c.id,
+        c.payment_intent,
+        c.account,
+        c.state,
+        (c.epoch == current_epoch(connection)).label("is_of_epoch"),
+        _wei(c.amount).label("amount"),
+        _us(c.changed).label("known_us"),
+    ).where(
+        c.payment_intent.in_(of_purchase) | c.account.in_(on_account),
+        c.state.in_([CorrectionState.CONFIRMED, *sorted(ACTIVE)]),
+    )
+    own = _frame(connection, chosen)
+    seen = own["id"].map(lines.groupby("correction", observed=True).size()).fillna(0).astype("int64")
+    return own.assign(times=np.where(own["is_of_epoch"].astype(bool), np.maximum(seen, 1), seen))
+
+
+def _confirmed(own: pd.DataFrame) -> pd.DataFrame:
+    return own[(own["state"] == CorrectionState.CONFIRMED.value) & (own["times"] > 0)]
+
+
+def _with_corrections(frame: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Count receipts, and tell which purchases have a correction under way."""
+    confirmed = _confirmed(own)
+    receipts = confirmed["times"].groupby(confirmed["payment_intent"]).sum()
+    under_way = set(own.loc[own["state"] != CorrectionState.CONFIRMED.value, "payment_intent"])
+    frame["receipts"] = frame["payment_intent"].map(receipts).fillna(0).astype("int64")
+    frame["doubt"] = frame["payment_intent"].isin(under_way)
+    return frame
+
+
+def _with_lines(frame: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """Attribute lines to purchases by account and namespace; the oldest of several takes the first."""
+    ordered = frame.sort_values(["created_us", "payment_intent"], kind="stable")
+    named = ordered.dropna(subset=_PAIR).groupby(_PAIR, observed=True)
+    rank = named.cumcount().reindex(frame.index).fillna(0).to_numpy(dtype="int64")
+    sharing = named["payment_intent"].transform("size").reindex(frame.index).fillna(1).to_numpy(dtype="int64")
+    counted = lines.groupby(_PAIR, observed=True).size().rename("found").reset_index()
+    found = frame[_PAIR].merge(counted, on=_PAIR, how="left")["found"].fillna(0).to_numpy(dtype="int64")
+    is_last = rank == sharing - 1
+    frame["lines"] = np.where(is_last, np.maximum(found - rank, 0), (found > rank).astype("int64"))
+    frame["shares_namespace"] = sharing > 1
+    frame["lines_other_case"] = _named_elsewhere(frame, lines, found)
+    return frame
+
+
+def _named_elsewhere(frame: pd.DataFrame, lines: pd.DataFrame, own_account: Any) -> Any:
+    """Count the lines that name a purchase's namespace with another account than its own."""
+    counts = lines.groupby("namespace", observed=True).size()
+    return frame["namespace"].map(counts).fillna(0).astype("int64") - own_account
+
+
+def _mints(connection: Connection, coverage: Coverage) -> pd.DataFrame:
+    """What the payments API's log says of the marked accounts, in the indexer's present life."""
+    m = mint_lines.c
+    chosen = (
+        select(m.account, m.namespace, m.outcome, _us(m.at).label("at_us"))
+        .join(dirty_groups, dirty_groups.c.judged_with == m.account)
+        .where(_us(m.at) >= coverage.life_began_us)
+    )
+    return _frame(connection, chosen)
+
+
+def _with_mints(frame: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
+    minted = told[told["outcome"] == MintOutcome.MINTED.value][_PAIR].drop_duplicates()
+    named = frame[_PAIR].merge(minted.assign(minted=True), how="left", on=_PAIR)
+    frame["minted"] = named["minted"].notna().to_numpy()
+    frame["mint_refused"] = _refused_alone(frame, told[told["outcome"] == MintOutcome.REFUSED.value])
+    return frame
+
+
+def _refused_alone(frame: pd.DataFrame, refused: pd.DataFrame) -> Any:
+    """A refusal names the account only: it is a purchase's where no other of the account was near."""
+    near = (
+        refused[["account", "at_us"]]
+        .reset_index(names="line")
+        .merge(frame.loc[frame["issued_us"] >= 0, ["account", "issued_us", "payment_intent"]], on="account")
+    )
+    near = near[(near["at_us"] - near["issued_us"]).abs() <= _NEAR_US]
+    alone = near[~near["line"].duplicated(keep=False)]
+    return frame["payment_intent"].isin(set(alone["payment_intent"])) & ~frame["minted"]
+
+
+def _decisions(connection: Connection) -> dict[str, str]:
+    """What persons decided and still holds: "not credited" lapses when others credit the account after it."""
+    d = decisions.c
+    chosen = (
+        select(d.payment_intent, d.decision, d.at, d.balance, purchases.c.account, balances.c.wei)
+        .join(purchases, purchases.c.payment_intent == d.payment_intent)
+        .join(dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with)
+        .outerjoin(balances, balances.c.account == purchases.c.account)
+        .where(d.epoch == current_epoch(connection))
+        .order_by(d.id)
+    )
+    found: dict[str, str] = {}
+    for row in connection.execute(chosen).all():
+        others = (row.wei or 0) - (row.balance or 0) - _own_credits(connection, row.account, row.at)
+        lapsed = row.decision == Decision.NOT_CREDITED and others > 0
+        found[row.payment_intent] = "" if lapsed else row.decision
+    return {name: decision for name, decision in found.items() if decision}
+
+
+def _own_credits(connection: Connection, account: str | None, since: datetime) -> int:
+    """Wei that our own corrections put on an account since a moment."""
+    a = attempts.c
+    chosen = select(a.amount).where(a.account == account, a.state == AttemptState.APPLIED, a.began >= since)
+    return sum(connection.execute(chosen).scalars())
+
+
+def _balances(connection: Connection, coverage: Coverage) -> pd.DataFrame:
+    b = balances.c
+    chosen = select(b.account, _wei(b.wei).label("balance"), _us(b.began).label("as_of_us"), b.root).join(
+        dirty_groups, dirty_groups.c.judged_with == b.account
+    )
+    found = _frame(connection, chosen)
+    began = found["as_of_us"].astype("int64")
+    still_holds = (found["root"] == coverage.root) & (coverage.root is not None)
+    found["as_of_us"] = began.where(~still_holds, began.clip(lower=coverage.root_as_of_us))
+    return found.drop(columns=["root"])
+
+
+def _known_others(frame: pd.DataFrame, lines: pd.DataFrame, own: pd.DataFrame) -> dict[str, int]:
+    """Wei on each account that no purchase's entitlement explains: top-ups, and credits of other amounts.
+
+    A credit that names nothing known may be any purchase's, so it is not known to be another's.
+    """
+    owed = frame[[*_PAIR, "entitlement"]].drop_duplicates(_PAIR)
+    attributed = lines.dropna(subset=["namespace"]).merge(owed, on=_PAIR, how="inner")
+    is_top_up = lines["memo"].str.startswith(TOP_UP).astype(bool)
+    strays = lines[is_top_up & ~lines["key"].isin(set(attributed["key"]))].assign(entitlement="0")
+    others: dict[str, int] = {}
+    for known in (strays.assign(times=1), attributed.assign(times=1), *_receipts(frame, own)):
+        uneven = known[known["amount"] != known["entitlement"]]
+        told = zip(uneven["account"], uneven["amount"], uneven["entitlement"], uneven["times"], strict=True)
+        for account, amount, reward, times in told:
+            others[account] = others.get(account, 0) + (int(amount) - int(reward)) * int(times)
+    return others
+
+
+def _unreadable(names: "pd.Series[Any]") -> "pd.Series[bool]":
+    """Whether a name is empty, or would not be read back from a line of a log as it was written."""
+    unreadable = {name: not name or not is_plain(name) for name in names.dropna().unique()}
+    return names.map(unreadable).fillna(value=False).astype(bool)
+
+
+def _unexplained(frame: pd.DataFrame, lines: pd.DataFrame) -> set[str]:
+    """The accounts with a credit that is neither a top-up nor names a purchase that is known."""
+    named = frame[_PAIR].dropna().assign(known=True).drop_duplicates()
+    found = lines.merge(named, on=_PAIR, how="left")
+    strays = found[found["known"].isna() & ~found["memo"].str.startswith(TOP_UP).astype(bool)]
+    return set(strays["account"])
+
+
+def _receipts(frame: pd.DataFrame, own: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What corrections put on an account, against what the judge counts for their purchases.
+
+    They are on the same account unless a purchase has moved since: then one has it, and the other not.
+    """
+    confirmed = _confirmed(own)
+    rewards = frame[["payment_intent", "account", "entitlement"]]
+    counted = confirmed[["payment_intent", "times"]].merge(rewards, on="payment_intent", how="inner")
+    return confirmed.assign(entitlement="0"), counted.assign(amount="0")
+
+
+def _newest_proof(
+    lines: pd.DataFrame, mints: pd.DataFrame, own: pd.DataFrame, skew_us: int
+) -> "pd.Series[Any]":
+    """When the newest credit that is known of each account was known; logs go by other clocks than ours."""
+    told = pd.concat([lines[["account", "at_us"]], mints[["account", "at_us"]]])
+    told = told.assign(at_us=told["at_us"].astype("int64") + skew_us)
+    confirmed = _confirmed(own).rename(columns={"known_us": "at_us"})[["account", "at_us"]]
+    proofs = pd.concat([told, confirmed.astype({"at_us": "int64"})])
+    return proofs.groupby("account", observed=True)["at_us"].max()

@@ -1,0 +1,243 @@
+"""The mirror tables: what the sources said, kept by upsert, with a mark on whatever changed.
+
+A changed payment, record or issuance marks its payment as dirty; a changed balance or a new line
+of a log marks its account. Judging takes what is marked, so a run costs what changed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Connection, Table, select, update
+
+from ucred_pipeline.domain.evidence import BalanceReading, CreditLine, MintLine
+from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
+from ucred_pipeline.domain.memos import read_memo
+from ucred_pipeline.domain.payments import Payment
+from ucred_pipeline.ledger.schema import (
+    balances,
+    credit_lines,
+    dirty_groups,
+    dirty_payments,
+    issuances,
+    mint_lines,
+    payment_records,
+    payments,
+)
+from ucred_pipeline.ledger.upsert import chunks, row_of, upsert
+
+#: What a payment stays.
+_FINAL = ("succeeded", "canceled")
+
+
+def store_payments(connection: Connection, found: Sequence[Payment], read: datetime | None = None) -> int:
+    """Mirror payments, with when their read began if it is known; return how many were new or different."""
+    rows = [_payment_row(payment) for payment in found]
+    changed = _changed(connection, payments, "payment_intent", rows, besides="read")
+    upsert(connection, payments, [row | {"read": read} for row in rows])
+    mark_payments(connection, (row["payment_intent"] for row in changed))
+    return len(changed)
+
+
+def store_records(connection: Connection, found: Sequence[PaymentRecord]) -> int:
+    """Mirror the payments API's records of payments; return how many were new or different."""
+    changed = _changed(connection, payment_records, "payment_intent", [row_of(record) for record in found])
+    upsert(connection, payment_records, changed)
+    mark_payments(connection, (row["payment_intent"] for row in changed))
+    return len(changed)
+
+
+def store_issuances(connection: Connection, found: Sequence[Issuance]) -> int:
+    """Mirror issuances; one that now names another payment marks both. Return how many changed."""
+    changed = _changed(connection, issuances, "id", [row_of(issuance) for issuance in found])
+    before = _existing(connection, issuances, "id", [row["id"] for row in changed])
+    upsert(connection, issuances, changed)
+    named = (row["payment_intent"] for row in (*changed, *before.values()))
+    mark_payments(connection, named)
+    return len(changed)
+
+
+def store_balances(connection: Connection, found: Sequence[BalanceReading]) -> int:
+    """Mirror balances, never an older over a newer; return how many were new or of another amount."""
+    before = _existing(connection, balances, "account", [reading.account for reading in found])
+    fresh = [
+        reading
+        for reading in found
+        if reading.account not in before or before[reading.account]["began"] <= reading.began
+    ]
+    upsert(connection, balances, [row_of(reading) for reading in fresh])
+    changed = [
+        reading.account
+        for reading in fresh
+        if reading.account not in before or before[reading.account]["wei"] != reading.wei
+    ]
+    mark_groups(connection, changed)
+    return len(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallen:
+    """An account whose balance is lower than it was: on a ledger without debits, a sign of a reset."""
+
+    account: str
+    was: int
+    now: int
+
+
+def fallen_balances(connection: Connection, found: Sequence[BalanceReading]) -> list[Fallen]:
+    """Compare readings with the mirror, before they are stored."""
+    before = _existing(connection, balances, "account", [reading.account for reading in found])
+    return [
+        Fallen(reading.account, before[reading.account]["wei"], reading.wei)
+        for reading in found
+        if reading.account in before
+        and reading.wei < before[reading.account]["wei"]
+        and reading.began >= before[reading.account]["began"]
+    ]
+
+
+def store_credit_lines(connection: Connection, current: Sequence[CreditLine]) -> int:
+    """Mirror the lines of the indexer's present life; lines of earlier lives are evidence no more."""
+    rows = [_credit_row(line) for line in current]
+    known = dict(connection.execute(select(credit_lines.c.key, credit_lines.c.current)).all())
+    new = [row for row in rows if not known.get(row["key"], False)]
+    upsert(connection, credit_lines, new)
+    dropped = {key for key, was_current in known.items() if was_current} - {row["key"] for row in rows}
+    gone = _retire_lines(connection, sorted(dropped))
+    mark_groups(connection, {row["account"] for row in new} | gone)
+    _mark_named(connection, {row["namespace"] for row in new if row["namespace"]})
+    return len(new) + len(dropped)
+
+
+def store_mint_lines(connection: Connection, found: Sequence[MintLine]) -> int:
+    """Mirror what the payments API's log says; return how many lines were new."""
+    rows = [_mint_row(line) for line in found]
+    known = set(connection.execute(select(mint_lines.c.key)).scalars())
+    new = [row for row in rows if row["key"] not in known]
+    upsert(connection, mint_lines, new)
+    mark_groups(connection, {row["account"] for row in new if row["account"]})
+    return len(new)
+
+
+def mark_payments(connection: Connection, payment_intents: Iterable[str]) -> None:
+    """Mark payments to be looked at again."""
+    upsert(connection, dirty_payments, [{"payment_intent": name} for name in sorted(set(payment_intents))])
+
+
+def mark_groups(connection: Connection, groups: Iterable[str]) -> None:
+    """Mark accounts to be judged again."""
+    upsert(connection, dirty_groups, [{"judged_with": name} for name in sorted(set(groups))])
+
+
+def _payment_row(payment: Payment) -> dict[str, Any]:
+    row = row_of(payment)
+    row["payment_intent"] = row.pop("id")
+    row["metadata"] = dict(payment.metadata)
+    return row
+
+
+def _credit_row(line: CreditLine) -> dict[str, Any]:
+    memo = read_memo(line.memo)
+    return {
+        "key": _key(line.raw),
+        "at": line.at,
+        "account": line.account,
+        "amount": line.amount_wei,
+        "memo": line.memo,
+        "namespace": memo.namespace if memo else None,
+        "correction": memo.correction if memo else None,
+        "attempt": memo.attempt if memo else None,
+        "new_balance": line.new_balance_wei,
+        "state_root": line.state_root,
+        "current": True,
+    }
+
+
+def _mint_row(line: MintLine) -> dict[str, Any]:
+    return {
+        "key": _key(line.raw),
+        "at": line.at,
+        "outcome": line.outcome.value,
+        "account": line.account,
+        "namespace": line.namespace,
+    }
+
+
+def _key(raw: str) -> str:
+    return sha256(raw.encode(errors="surrogateescape")).hexdigest()
+
+
+def _changed(
+    connection: Connection, table: Table, key: str, rows: list[dict[str, Any]], besides: str = ""
+) -> list[dict[str, Any]]:
+    """The rows that are new, or differ in more than the column `besides`."""
+    before = _existing(connection, table, key, [row[key] for row in rows])
+    for row in before.values():
+        row.pop(besides, None)
+    return [row for row in rows if before.get(row[key]) != row]
+
+
+def _existing(connection: Connection, table: Table, key: str, wanted: list[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for chunk in chunks(wanted):
+        for row in connection.execute(select(table).where(table.c[key].in_(chunk))).mappings():
+            found[row[key]] = dict(row)
+    return found
+
+
+def _retire_lines(connection: Connection, keys: list[str]) -> set[str]:
+    accounts: set[str] = set()
+    for chunk in chunks(keys):
+        chosen = credit_lines.c.key.in_(chunk)
+        accounts.update(connection.execute(select(credit_lines.c.account).where(chosen)).scalars())
+        connection.execute(update(credit_lines).where(chosen).values(current=False))
+    return accounts
+
+
+def _mark_named(connection: Connection, namespaces: set[str]) -> None:
+    for chunk in chunks(sorted(namespaces)):
+        named = select(issuances.c.payment_intent).where(issuances.c.namespace.in_(chunk))
+        mark_payments(connection, connection.execute(named).scalars())
+
+
+def open_payments(
+    connection: Connection, statuses: Sequence[str] | None, read_before: datetime
+) -> frozenset[str]:
+    """The payments that may still succeed, in the given states or in any that is not final, by old reads."""
+    c = payments.c
+    is_open = c.status.not_in(_FINAL) if statuses is None else c.status.in_(statuses)
+    is_old = c.read.is_(None) | (c.read <= read_before)
+    return frozenset(connection.execute(select(c.payment_intent).where(is_open, is_old)).scalars())
+
+
+def not_read_since(connection: Connection, moments: Mapping[str, datetime]) -> frozenset[str]:
+    """Those of the payments whose newest read began no later than the moment named."""
+    c = payments.c
+    read: dict[str, datetime | None] = {}
+    for chunk in chunks(sorted(moments)):
+        chosen = select(c.payment_intent, c.read).where(c.payment_intent.in_(chunk))
+        read.update({row.payment_intent: row.read for row in connection.execute(chosen)})
+    return frozenset(
+        name for name, moment in moments.items() if (last := read.get(name)) is None or last <= moment
+    )
+
+
+def payments_before(connection: Connection, names: Iterable[str], moment: datetime) -> frozenset[str]:
+    """Those of the payments that were created before a moment."""
+    c = payments.c
+    older = (
+        connection.execute(
+            select(c.payment_intent).where(c.payment_intent.in_(chunk), c.created < moment)
+        ).scalars()
+        for chunk in chunks(sorted(names))
+    )
+    return frozenset(name for found in older for name in found)
+
+
+def holds_anything(connection: Connection) -> bool:
+    """Whether any mirrored account holds UCRED."""
+    return (
+        connection.execute(select(balances.c.account).where(balances.c.wei != 0).limit(1)).first() is not None
+    )

@@ -1,0 +1,383 @@
+"""Purchases put together from the mirrors, and the verdicts that were reached about them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+    update,
+)
+
+from ucred_pipeline.domain.clock import from_micros
+from ucred_pipeline.domain.corrections import ACTIVE, WITHDRAWN, CorrectionState, PlanItem
+from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
+from ucred_pipeline.domain.memos import CorrectionKind
+from ucred_pipeline.domain.payments import Dispute, Payment
+from ucred_pipeline.domain.purchases import Before, Sources, continued, purchase_of
+from ucred_pipeline.domain.rewards import RewardTable
+from ucred_pipeline.domain.verdicts import Reason, Verdict
+from ucred_pipeline.ledger.mirror import mark_groups
+from ucred_pipeline.ledger.reads import LAST_AUDIT, note
+from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline.ledger.schema import (
+    balances,
+    corrections,
+    dirty_groups,
+    dirty_payments,
+    issuances,
+    payment_records,
+    payments,
+    purchases,
+)
+from ucred_pipeline.ledger.upsert import chunks, row_of, upsert
+
+#: Reasons for which a verdict was left as it was, until there is newer evidence.
+_PROVISIONAL: Final = (
+    Reason.BALANCE_OUTDATED,
+    Reason.BALANCE_UNKNOWN,
+    Reason.SIBLING_IN_DOUBT,
+    Reason.SIBLING_WITHIN_GRACE,
+    Reason.STRIPE_NOT_WHOLE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseRules:
+    """What purchases earn, and which metadata keys tell friends and family."""
+
+    rewards: RewardTable
+    friends_and_family_keys: tuple[str, ...]
+
+
+def refresh_purchases(connection: Connection, rules: PurchaseRules) -> int:
+    """Put every marked payment together anew, and mark the accounts that it concerns."""
+    marked = list(connection.execute(select(dirty_payments.c.payment_intent)).scalars())
+    for chunk in chunks(marked):
+        _refresh(connection, chunk, rules)
+    connection.execute(delete(dirty_payments))
+    return len(marked)
+
+
+def mark_all(connection: Connection) -> None:
+    """Mark every payment: the rules by which they are put together have changed."""
+    everything = select(payments.c.payment_intent).union(
+        select(payment_records.c.payment_intent), select(issuances.c.payment_intent)
+    )
+    named = connection.execute(everything).scalars()
+    upsert(connection, dirty_payments, [{"payment_intent": name} for name in named])
+
+
+def mark_all_accounts(connection: Connection) -> None:
+    """Mark every account: what may be assumed of the evidence has changed."""
+    mark_groups(connection, connection.execute(select(purchases.c.judged_with).distinct()).scalars())
+
+
+def mark_pending(connection: Connection) -> None:
+    """Mark the accounts whose verdicts change with time alone."""
+    mark_groups(connection, connection.execute(select(purchases.c.judged_with).where(_waits())).scalars())
+
+
+def _waits() -> ColumnElement[bool]:
+    """Whether a purchase waits for time to pass, or for evidence that is not there yet."""
+    p = purchases.c
+    return (
+        p.verdict.is_(None)
+        | p.verdict.in_([Verdict.PENDING, Verdict.IN_DOUBT])
+        | p.reason.in_([str(reason) for reason in _PROVISIONAL])
+    )
+
+
+def store_verdicts(connection: Connection, verdicts: Sequence[Mapping[str, Any]], at: datetime) -> None:
+    """Write verdicts (payment_intent, verdict, basis, reason) that changed."""
+    if not verdicts:
+        return
+    statement = (
+        update(purchases)
+        .where(purchases.c.payment_intent == bindparam("of"))
+        .values(
+            verdict=bindparam("its_verdict"),
+            basis=bindparam("its_basis"),
+            reason=bindparam("its_reason"),
+            judged=bindparam("at"),
+        )
+    )
+    rows = [
+        {
+            "of": row["payment_intent"],
+            "its_verdict": row["verdict"],
+            "its_basis": row["basis"],
+            "its_reason": row["reason"],
+            "at": at,
+        }
+        for row in verdicts
+    ]
+    connection.execute(statement, rows)
+
+
+def clear_marks(connection: Connection) -> None:
+    """Everything that was marked has been judged."""
+    connection.execute(delete(dirty_groups))
+
+
+def count_verdicts(connection: Connection) -> dict[str, int]:
+    """How many purchases have each verdict; all of the verdicts are named."""
+    counted = select(purchases.c.verdict, func.count()).group_by(purchases.c.verdict)
+    found: dict[str | None, int] = dict(connection.execute(counted).all())
+    return {verdict.value: found.get(verdict.value, 0) for verdict in Verdict}
+
+
+def accounts_to_read(connection: Connection, before: datetime, root: str) -> list[str]:
+    """The accounts whose balance must be read: unsettled, marked, never read, or not read since `before`.
+
+    One whose balance is known to hold at the present `root` need not be read again.
+    """
+    joined = purchases.outerjoin(balances, balances.c.account == purchases.c.account).outerjoin(
+        dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
+    )
+    settled = purchases.c.verdict.in_([Verdict.CREDITED, Verdict.FOREIGN, Verdict.WITHDRAWN])
+    wanted = (
+        balances.c.began.is_(None)
+        | (balances.c.began < before)
+        | dirty_groups.c.judged_with.is_not(None)
+        | _waits()
+        | ~settled
+    )
+    known = balances.c.root.is_not(None) & (balances.c.root == root)
+    chosen = (
+        select(purchases.c.account)
+        .select_from(joined)
+        .where(purchases.c.account.is_not(None), ~purchases.c.is_foreign, wanted, func.coalesce(~known, True))
+        .distinct()
+        .order_by(purchases.c.account)
+    )
+    return [account for account in connection.execute(chosen).scalars() if account is not None]
+
+
+def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> None:
+    before, groups = _before(connection, names), _groups_of(connection, names)
+    fresh = (
+        purchase_of(sources, rules.rewards, rules.friends_and_family_keys)
+        for sources in _sources(connection, names)
+    )
+    found = [
+        continued(one, before[one.payment_intent]) if one.payment_intent in before else one
+        for one in fresh
+        if one is not None
+    ]
+    gone = set(before) - {purchase.payment_intent for purchase in found}
+    connection.execute(delete(purchases).where(purchases.c.payment_intent.in_(sorted(gone))))
+    upsert(connection, purchases, [row_of(purchase) for purchase in found])
+    mark_groups(connection, {*groups.values(), *(purchase.judged_with for purchase in found)})
+
+
+def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
+    p = purchases.c
+    corrected = exists().where(
+        corrections.c.payment_intent == p.payment_intent,
+        corrections.c.epoch == current_epoch(connection),
+        corrections.c.state.not_in(sorted(WITHDRAWN)),
+    )
+    chosen = select(
+        p.payment_intent,
+        p.account,
+        p.namespace,
+        p.entitlement,
+        p.rule,
+        p.verdict,
+        p.moved,
+        corrected.label("corrected"),
+    ).where(p.payment_intent.in_(names))
+    return {
+        name: Before(account, namespace, wei, rule, Verdict(verdict) if verdict else None, moved, has_one)
+        for name, account, namespace, wei, rule, verdict, moved, has_one in connection.execute(chosen)
+    }
+
+
+def _groups_of(connection: Connection, names: list[str]) -> dict[str, str]:
+    chosen = select(purchases.c.payment_intent, purchases.c.judged_with).where(
+        purchases.c.payment_intent.in_(names)
+    )
+    return dict(connection.execute(chosen).all())
+
+
+def _sources(connection: Connection, names: list[str]) -> Iterator[Sources]:
+    paid = {row["payment_intent"]: row for row in _named(connection, payments, names)}
+    recorded = {row["payment_intent"]: row for row in _named(connection, payment_records, names)}
+    issued: dict[str, list[Issuance]] = {}
+    for row in _named(connection, issuances, names):
+        issued.setdefault(row["payment_intent"], []).append(Issuance(**row))
+    for name in names:
+        yield Sources(
+            payment_intent=name,
+            payment=payment_of(paid[name]) if name in paid else None,
+            record=PaymentRecord(**recorded[name]) if name in recorded else None,
+            issuances=issued.get(name, []),
+        )
+
+
+def _named(connection: Connection, table: Any, names: list[str]) -> Iterator[Any]:
+    return iter(connection.execute(select(table).where(table.c.payment_intent.in_(names))).mappings())
+
+
+def payment_of(row: Mapping[str, Any]) -> Payment:
+    """Give a mirrored payment back as it was read."""
+    told = {name: value for name, value in row.items() if name != "read"}
+    return Payment(id=told.pop("payment_intent"), dispute=Dispute(told.pop("dispute")), **told)
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Which purchases a run plans for: those whose payment was created in `[since, until)`."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def chosen(self) -> ColumnElement[bool]:
+        """The condition on purchases."""
+        bounds = []
+        if self.since is not None:
+            bounds.append(purchases.c.created >= self.since)
+        if self.until is not None:
+            bounds.append(purchases.c.created < self.until)
+        return and_(true(), *bounds)
+
+
+def lacking_items(connection: Connection, days: Days) -> list[PlanItem]:
+    """What lacks within the days, the oldest first, without what is under way or was refused."""
+    now_waiting = select(corrections.c.payment_intent).where(
+        corrections.c.state.in_([CorrectionState.REFUSED, *sorted(ACTIVE)]),
+        corrections.c.epoch == current_epoch(connection),
+    )
+    chosen = (
+        select(purchases)
+        .where(
+            purchases.c.verdict == Verdict.LACKING,
+            purchases.c.account.is_not(None),
+            purchases.c.namespace.is_not(None),
+            purchases.c.payment_intent.not_in(now_waiting),
+            days.chosen(),
+        )
+        .order_by(purchases.c.created, purchases.c.payment_intent)
+    )
+    epoch = current_epoch(connection)
+    kinds = _planned_kinds(connection, epoch)
+    return [
+        PlanItem(
+            payment_intent=row.payment_intent,
+            namespace=row.namespace,
+            account=row.account,
+            amount=row.entitlement,
+            kind=kinds.get(row.payment_intent, CorrectionKind.CORRECTION),
+            epoch=epoch,
+        )
+        for row in connection.execute(chosen)
+    ]
+
+
+def _planned_kinds(connection: Connection, epoch: int) -> dict[str, CorrectionKind]:
+    """A credit that support began and that is still planned goes on as support's."""
+    chosen = select(corrections.c.payment_intent, corrections.c.kind).where(
+        corrections.c.state == CorrectionState.PLANNED, corrections.c.epoch == epoch
+    )
+    return {row.payment_intent: CorrectionKind(row.kind) for row in connection.execute(chosen)}
+
+
+def lacking_share(connection: Connection, since: datetime) -> tuple[int, int]:
+    """Count the purchases that fell due since then and are settled, and those of them that lack."""
+    settled = [Verdict.CREDITED, Verdict.LACKING, Verdict.OVER_CREDITED]
+    chosen = (
+        select(purchases.c.verdict, func.count())
+        .where(purchases.c.verdict.in_(settled), purchases.c.due_since >= since)
+        .group_by(purchases.c.verdict)
+    )
+    counts: dict[str | None, int] = dict(connection.execute(chosen).all())
+    return sum(counts.values()), counts.get(Verdict.LACKING, 0)
+
+
+def verdicts_of(connection: Connection, payment_intents: Sequence[str]) -> dict[str, Verdict]:
+    """The verdicts of the purchases that have one."""
+    found: dict[str, Verdict] = {}
+    for chunk in chunks(payment_intents):
+        chosen = select(purchases.c.payment_intent, purchases.c.verdict).where(
+            purchases.c.payment_intent.in_(chunk), purchases.c.verdict.is_not(None)
+        )
+        found.update({row.payment_intent: Verdict(row.verdict) for row in connection.execute(chosen)})
+    return found
+
+
+def judged_balance(connection: Connection, account: str) -> int | None:
+    """The balance on which an account was judged, in wei; None where something has changed since."""
+    since = select(dirty_groups.c.judged_with).where(dirty_groups.c.judged_with == account)
+    return None if connection.execute(since).first() else mirrored_balance(connection, account)
+
+
+def mirrored_balance(connection: Connection, account: str) -> int | None:
+    """What an account holds as far as is known, in wei, judged or not."""
+    return connection.execute(select(balances.c.wei).where(balances.c.account == account)).scalar()
+
+
+def account_is_quiet(connection: Connection, account: str, issued_before: datetime) -> bool:
+    """Whether the payments API is done with the account: none of its certificates is so young."""
+    young = (purchases.c.account == account) & (purchases.c.due_since >= issued_before)
+    return connection.execute(select(purchases.c.payment_intent).where(young).limit(1)).first() is None
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSeen:
+    """An account's balance in wei, and the newest moment as of which it is known to hold."""
+
+    wei: int
+    as_of: datetime
+
+
+def balance_seen(connection: Connection, account: str) -> BalanceSeen | None:
+    """Read a mirrored balance; one whose root is still the indexer's holds as of the last audit."""
+    chosen = select(balances.c.wei, balances.c.began, balances.c.root).where(balances.c.account == account)
+    row = connection.execute(chosen).first()
+    if row is None:
+        return None
+    audit = note(connection, LAST_AUDIT)
+    still_holds = audit is not None and row.root == audit["root"]
+    return BalanceSeen(row.wei, max(row.began, from_micros(audit["began_us"])) if still_holds else row.began)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPurchase:
+    """A purchase as it was judged; the entitlement is in wei."""
+
+    payment_intent: str
+    judged_with: str
+    account: str | None
+    namespace: str | None
+    purchase_type: str
+    entitlement: int
+    rule: str
+    created: datetime
+    issued: datetime | None
+    due_since: datetime | None
+    verdict: str | None
+    basis: str | None
+    reason: str | None
+
+
+def find_purchase(connection: Connection, payment_intent: str) -> JudgedPurchase | None:
+    """Read a purchase by its PaymentIntent."""
+    found = find_purchases(connection, purchases.c.payment_intent == payment_intent)
+    return found[0] if found else None
+
+
+def find_purchases(connection: Connection, condition: ColumnElement[bool]) -> list[JudgedPurchase]:
+    """Read the purchases that meet a condition, the oldest first."""
+    chosen = select(*(purchases.c[name] for name in JudgedPurchase.__dataclass_fields__)).where(condition)
+    ordered = chosen.order_by(purchases.c.created, purchases.c.payment_intent)
+    return [JudgedPurchase(*row) for row in connection.execute(ordered)]

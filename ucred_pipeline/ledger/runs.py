@@ -1,0 +1,82 @@
+"""Runs: what each was asked for, how it ended, and its figures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from ucred_pipeline.ledger.schema import runs
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    RUNNING = "running"
+    DONE = "done"
+    UNSETTLED = "unsettled"
+    HELD = "held"
+    SOURCE_UNREADABLE = "source_unreadable"
+    SETTINGS = "settings"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run; `since` and `until` bound the days that it plans for, `applied` says whether it might send."""
+
+    id: str
+    began: datetime
+    finished: datetime | None
+    applied: bool
+    since: datetime | None
+    until: datetime | None
+    outcome: Outcome
+    detail: str
+    summary: Mapping[str, Any]
+
+
+def begin_run(connection: Connection, run: Run) -> None:
+    """Keep that a run has begun; one that is there already goes on."""
+    if find_run(connection, run.id) is None:
+        connection.execute(
+            insert(runs).values({name: getattr(run, name) for name in Run.__dataclass_fields__})
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ended, and its figures."""
+
+    at: datetime
+    outcome: Outcome
+    detail: str = ""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+def end_run(connection: Connection, run_id: str, end: End) -> None:
+    """Keep how a run ended."""
+    ended = {"finished": end.at, "outcome": end.outcome, "detail": end.detail, "summary": dict(end.summary)}
+    connection.execute(update(runs).where(runs.c.id == run_id).values(ended))
+
+
+def find_run(connection: Connection, run_id: str) -> Run | None:
+    """Read a run."""
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).mappings().first()
+    return _run(row) if row else None
+
+
+def last_run(connection: Connection, *outcomes: Outcome) -> Run | None:
+    """The newest run, or the newest that ended so."""
+    chosen = select(runs).order_by(runs.c.began.desc()).limit(1)
+    if outcomes:
+        chosen = chosen.where(runs.c.outcome.in_(outcomes))
+    row = connection.execute(chosen).mappings().first()
+    return _run(row) if row else None
+
+
+def _run(row: RowMapping) -> Run:
+    told = {name: row[name] for name in Run.__dataclass_fields__}
+    return Run(**told | {"outcome": Outcome(row["outcome"])})

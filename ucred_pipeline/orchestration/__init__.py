@@ -1,0 +1,1 @@
+"""Dagster: assets, checks, jobs, schedules and resources, which declare and delegate."""

@@ -1,0 +1,186 @@
+"""Carries plans out: settles doubts, issues what may be issued, and says why the rest was not."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from ucred_pipeline.corrections.issuing import Issued, Issuer
+from ucred_pipeline.corrections.planning import Planned, plan_corrections, withdraw_settled
+from ucred_pipeline.corrections.settling import Settled, Settler
+from ucred_pipeline.domain.corrections import PlanItem
+from ucred_pipeline.ledger.corrections import CorrectionBook, Sender
+from ucred_pipeline.ledger.plans import Plan, PlanState
+from ucred_pipeline.ledger.purchases import Days, lacking_items
+from ucred_pipeline.ledger.reads import Source, was_read_whole
+from ucred_pipeline.ledger.safety import open_holds
+from ucred_pipeline.ledger.sender_lock import AnotherSender, sole_sender
+from ucred_pipeline.orchestration.judgement import log_proof
+from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.orchestration.reading import read_evidence
+from ucred_pipeline.sources.errors import SourceUnreadable
+
+_ALWAYS_NEEDED: Final = (Source.STRIPE, Source.PAYMENTS_DATABASE, Source.INDEXER)
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """What became of a run's corrections, and what kept the rest back."""
+
+    planned: int = 0
+    confirmed: int = 0
+    refused: int = 0
+    in_doubt: int = 0
+    held: int = 0
+    hold: str | None = None
+    advice: str = ""
+
+
+def book_of(pipeline: Pipeline, run_id: str, actor: str = "pipeline") -> CorrectionBook:
+    """The corrections, in the hand of this process."""
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+    return CorrectionBook(pipeline.ledger, pipeline.clock, Sender(owner, run_id, actor))
+
+
+def settle(pipeline: Pipeline, run_id: str) -> Settled:
+    """Ask the evidence about every doubt; does nothing while another run is sending."""
+    book = book_of(pipeline, run_id)
+    try:
+        with sole_sender(pipeline.ledger):
+            book.sweep_silent()
+    except AnotherSender:
+        return Settled()
+    with pipeline.ledger.read() as connection:
+        proof = log_proof(connection)
+    return Settler(pipeline.ledger, book, pipeline.clock, pipeline.settling_rules()).settle(proof)
+
+
+def plan(pipeline: Pipeline, run_id: str, days: Days) -> Planned:
+    """Plan a credit for everything that lacks within the days."""
+    withdraw_settled(pipeline.ledger, book_of(pipeline, run_id))
+    return plan_corrections(pipeline.ledger, pipeline.clock, pipeline.planning_rules(), days, run_id)
+
+
+def carry_out(pipeline: Pipeline, run_id: str, planned: Planned) -> Credited:
+    """Issue what may be issued, and settle at once what the log already tells of the doubtful ones."""
+    refusal = _refusal(pipeline)
+    if refusal is not None:
+        return Credited(
+            planned.corrections, held=planned.corrections, hold=refusal.kind, advice=refusal.advice
+        )
+    try:
+        with sole_sender(pipeline.ledger):
+            issued = _issue(pipeline, run_id, planned.plans)
+    except AnotherSender as error:
+        kept = planned.corrections
+        return Credited(kept, held=kept, hold="another_sender", advice=str(error))
+    settled = _settle_at_once(pipeline, run_id) if issued.in_doubt else Settled()
+    limits = _over_limits(planned)
+    return Credited(
+        planned=planned.corrections,
+        confirmed=issued.confirmed + settled.applied,
+        refused=issued.refused,
+        in_doubt=issued.in_doubt - settled.applied,
+        held=limits.held + sum(issued.not_sent.values()),
+        hold=issued.stopped or limits.hold,
+        advice=issued.advice or limits.advice,
+    )
+
+
+def would_credit(pipeline: Pipeline, planned: Planned) -> Credited:
+    """What a run that may not send comes to."""
+    with pipeline.ledger.read() as connection:
+        holds = open_holds(connection)
+    if holds:
+        kept = planned.corrections
+        return Credited(kept, held=kept, hold=holds[0].kind, advice=holds[0].detail)
+    return _over_limits(planned)
+
+
+def _over_limits(planned: Planned) -> Credited:
+    withheld = planned.withheld
+    if withheld is None:
+        return Credited(planned.corrections)
+    advice = f"approve it with: ucred approve {withheld.hash[:12]} --by NAME"
+    hold = ", ".join(withheld.over)
+    return Credited(planned.corrections, held=len(withheld.items), hold=hold, advice=advice)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why nothing at all may be sent."""
+
+    kind: str
+    advice: str
+
+
+def _refusal(pipeline: Pipeline) -> _Refusal | None:
+    """A hold in force, or sources whose last read was not whole, or is too old to act on."""
+    oldest = pipeline.clock.now() - timedelta(seconds=pipeline.settings.rules.corrections.evidence_age_s)
+    with pipeline.ledger.read() as connection:
+        holds = open_holds(connection)
+        stale = [source for source in _needed(pipeline) if not was_read_whole(connection, source, oldest)]
+    if holds:
+        return _Refusal(holds[0].kind, holds[0].detail)
+    if stale:
+        told = f"the last read of {', '.join(stale)} was not whole, or is too old; run: ucred reconcile"
+        return _Refusal("sources_stale", told)
+    return None
+
+
+def _needed(pipeline: Pipeline) -> list[Source]:
+    """What must have been read whole, and lately, before anything is sent: every source there is."""
+    environment = pipeline.settings.environment
+    logs = {
+        Source.INDEXER_LOG: environment.ucred_indexer_log,
+        Source.PAYMENTS_LOG: environment.ucred_payments_log,
+    }
+    return [*_ALWAYS_NEEDED, *(source for source, pattern in logs.items() if pattern)]
+
+
+def _issue(pipeline: Pipeline, run_id: str, plans: Sequence[Plan]) -> Issued:
+    book = book_of(pipeline, run_id)
+    book.sweep_silent()
+    accepted = [found for one in plans for found in book.accept(one.hash, _still_lacking(pipeline, one))]
+    if not accepted:
+        return Issued()
+    approved = frozenset(one.hash for one in plans if one.state is PlanState.APPROVED)
+    issuer = Issuer(pipeline.ledger, book, pipeline.door(), pipeline.clock, pipeline.issuing_rules())
+    return asyncio.run(issuer.issue(accepted, approved, _Counter(pipeline)))
+
+
+def _still_lacking(pipeline: Pipeline, one: Plan) -> list[PlanItem]:
+    """The items of a plan that lack now as they did; an item that changed drops out."""
+    with pipeline.ledger.read() as connection:
+        lacking = {item.payment_intent: item for item in lacking_items(connection, Days())}
+    return [
+        item
+        for item in one.items
+        if (found := lacking.get(item.payment_intent)) is not None
+        and (found.account, found.amount, found.epoch) == (item.account, item.amount, item.epoch)
+    ]
+
+
+@dataclass(slots=True)
+class _Counter:
+    """Tells of each correction that is done."""
+
+    pipeline: Pipeline
+    count: int = 0
+
+    def __call__(self) -> None:
+        self.count += 1
+        self.pipeline.progress("corrections done", self.count)
+
+
+def _settle_at_once(pipeline: Pipeline, run_id: str) -> Settled:
+    """What the log does not tell now the next run asks again: the credits are sent, and stay in doubt."""
+    try:
+        read_evidence(pipeline, run_id)
+    except SourceUnreadable:
+        return Settled()
+    return settle(pipeline, run_id)

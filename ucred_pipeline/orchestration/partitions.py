@@ -1,0 +1,49 @@
+"""Days: a partition is the UTC day on which the PaymentIntent was created, which never changes."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+
+import dagster as dg
+
+from ucred_pipeline.ledger.purchases import Days
+
+#: The tag by which a run says for which days it plans instead of its partitions: all, or a range.
+SCOPE_TAG: Final = "ucred/scope"
+ALL_OPEN: Final = "open"
+_DAY: Final = "%Y-%m-%d"
+_TO: Final = ".."
+
+
+def days_from(first: date) -> dg.DailyPartitionsDefinition:
+    """Every UTC day from the first on, today included."""
+    return dg.DailyPartitionsDefinition(start_date=f"{first:%Y-%m-%d}", timezone="UTC", end_offset=1)
+
+
+def today(now: datetime) -> str:
+    """The key of the present day."""
+    return f"{now.astimezone(UTC):{_DAY}}"
+
+
+def scope_of(keys: Sequence[str], tags: Mapping[str, str]) -> Days:
+    """The days that a run plans for: those that its tag names, or else those of its partitions."""
+    scope = tags.get(SCOPE_TAG)
+    if scope == ALL_OPEN or not keys:
+        return Days()
+    first, last = scope.split(_TO) if scope else (min(keys), max(keys))
+    return Days(
+        since=_start(first) if first else None, until=_start(last) + timedelta(days=1) if last else None
+    )
+
+
+def scope_tag(days: Days) -> str:
+    """Name days in a tag: a run over them then costs Dagster as much as one of a single partition."""
+    if days == Days():
+        return ALL_OPEN
+    first = f"{days.since:{_DAY}}" if days.since else ""
+    last = f"{days.until - timedelta(days=1):{_DAY}}" if days.until else ""
+    return f"{first}{_TO}{last}"
+
+
+def _start(key: str) -> datetime:
+    return datetime.combine(date.fromisoformat(key), time(), UTC)

@@ -1,0 +1,344 @@
+"""Reads the outside into the mirrors; each read is closed, or the run ends and nothing is decided."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from ucred_pipeline.domain.clock import from_micros, to_micros
+from ucred_pipeline.domain.evidence import BalanceReading
+from ucred_pipeline.domain.payments import Payment
+from ucred_pipeline.domain.replay import Replay, replay
+from ucred_pipeline.domain.state_root import GENESIS, state_root
+from ucred_pipeline.ledger import mirror
+from ucred_pipeline.ledger.anchors import anchors
+from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_corrections
+from ucred_pipeline.ledger.purchases import Days, accounts_to_read, refresh_purchases
+from ucred_pipeline.ledger.reads import (
+    LAST_AUDIT,
+    Read,
+    Source,
+    closed_windows,
+    forget_windows,
+    last_closed,
+    leave_note,
+    note,
+    save_read,
+    save_window,
+)
+from ucred_pipeline.ledger.safety import HoldKind, Signed, raise_hold
+from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.sources.errors import SourceUnreadable
+from ucred_pipeline.sources.indexer import Audit, IndexerSource
+from ucred_pipeline.sources.indexer_log import read_indexer_log
+from ucred_pipeline.sources.payments_database import read_payments_database
+from ucred_pipeline.sources.payments_log import read_payments_log
+from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, Window
+
+#: The note of what the indexer's log proves.
+LOG_PROOF: Final = "log_proof"
+#: The note of when the first sweep began: what it had read by then may have changed since.
+_SWEEP_BEGAN: Final = "first_sweep_began_us"
+_GENESIS_ROOT: Final = state_root(GENESIS)
+_MISSED_EVENTS: Final = timedelta(days=90)
+#: How long a payment that is not final is left alone; its events are followed anyway.
+_ASK_AGAIN: Final = timedelta(hours=1)
+#: By how much Stripe's clock and ours may be apart.
+_APART: Final = timedelta(minutes=1)
+_OPEN_STATES: Final = ("processing", "requires_action", "requires_capture", "requires_confirmation")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts what a read found, and what of it was new or different."""
+
+    rows: int = 0
+    changed: int = 0
+
+    def add(self, rows: int, changed: int) -> None:
+        self.rows += rows
+        self.changed += changed
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """Keeps what a read covered when it ends, whole or not."""
+
+    pipeline: Pipeline
+    run_id: str
+    source: Source
+
+    @contextmanager
+    def reading(self) -> Iterator[tuple[_Tally, dict[str, Any]]]:
+        began, tally, detail = self.pipeline.clock.now(), _Tally(), dict[str, Any]()
+        try:
+            yield tally, detail
+        except SourceUnreadable as error:
+            self._save(began, tally, {"problem": error.problem}, closed=False)
+            raise
+        self._save(began, tally, detail, closed=True)
+
+    def _save(self, began: datetime, tally: _Tally, detail: dict[str, Any], *, closed: bool) -> None:
+        now = self.pipeline.clock.now()
+        read = Read(self.run_id, self.source, began, now, closed, tally.rows, tally.changed, detail)
+        with self.pipeline.ledger.write() as connection:
+            save_read(connection, read)
+
+
+def read_stripe(pipeline: Pipeline, run_id: str, days: Days) -> Read:
+    """Read payments: on the first run all there are, then what changed, and the days asked for."""
+    with pipeline.ledger.read() as connection:
+        before = last_closed(connection, Source.STRIPE)
+    with _Log(pipeline, run_id, Source.STRIPE).reading() as (tally, detail):
+        asyncio.run(_read_stripe(pipeline, days, before, tally, detail))
+    return _last(pipeline, Source.STRIPE, run_id)
+
+
+async def _read_stripe(
+    pipeline: Pipeline, days: Days, before: Read | None, tally: _Tally, detail: dict[str, Any]
+) -> None:
+    now = pipeline.clock.now()
+    until = (now - SETTLING).replace(microsecond=0)
+    progress = _counted(pipeline, "payments read from Stripe")
+    async with StripeSource(pipeline.stripe(), pipeline.clock, progress) as stripe:
+        await stripe.preflight()
+        reader = _StripeReader(pipeline, stripe, tally, now)
+        if before is None:
+            detail |= await reader.everything(until)
+        else:
+            detail |= await reader.changes(before, now, until)
+        await reader.days(days, until)
+
+
+@dataclass(frozen=True, slots=True)
+class _StripeReader:
+    """Reads Stripe into the mirror."""
+
+    pipeline: Pipeline
+    stripe: StripeSource
+    tally: _Tally
+    began: datetime
+
+    async def everything(self, until: datetime) -> dict[str, int]:
+        """Sweep from the oldest payment on; a sweep that was cut off goes on where it was."""
+        oldest = await self.stripe.oldest()
+        since = min(oldest, until) if oldest else until
+        with self.pipeline.ledger.write() as connection:
+            done = [Window(*window) for window in closed_windows(connection, since)]
+            begun = (note(connection, _SWEEP_BEGAN) if done else None) or to_micros(until)
+            leave_note(connection, _SWEEP_BEGAN, begun)
+        await self.stripe.sweep(Window(since, until), self._keep_window(since), done)
+        with self.pipeline.ledger.write() as connection:
+            forget_windows(connection)
+        return _covered(since=since, until=until, events=from_micros(begun), swept=from_micros(begun))
+
+    async def changes(self, before: Read, now: datetime, until: datetime) -> dict[str, int]:
+        """Re-read what events point at and what is not final, and sweep what is new, or a month daily."""
+        rules = self.pipeline.settings.rules.stripe
+        covered = {
+            name: from_micros(micros) for name, micros in before.detail.items() if name.endswith("_us")
+        }
+        events = covered["events_us"] - timedelta(seconds=rules.events_overlap_s)
+        swept, since = covered["swept_us"], covered["until_us"]
+        if events < now - EVENTS_REACH:
+            since, swept = events - _MISSED_EVENTS, until
+        else:
+            await self._reread(self._not_read_since(await self.stripe.newest_events(events)))
+            if now - swept >= timedelta(hours=rules.sweep_hours):
+                since, swept = min(since, until - timedelta(days=rules.sweep_days)), until
+        if swept == until:
+            await self._reread(self._older_than(since, await self.stripe.reversed_since(since)))
+        await self._reread(self._not_final(now - _ASK_AGAIN, everything=swept == until))
+        await self.stripe.sweep(Window(min(since, until), until), self._keep)
+        return _covered(since=covered["since_us"], until=until, events=until, swept=swept)
+
+    async def days(self, days: Days, until: datetime) -> None:
+        """Sweep the days that were asked for once more."""
+        if days.since is not None or days.until is not None:
+            since = days.since or until
+            end = min(days.until or until, until)
+            if since < end:
+                await self.stripe.sweep(Window(since, end), self._keep)
+
+    async def _reread(self, names: frozenset[str]) -> None:
+        if names:
+            self._store((await self.stripe.payments(sorted(names))).payments)
+
+    def _older_than(self, moment: datetime, names: frozenset[str]) -> frozenset[str]:
+        """Those that the sweep from a moment on does not read anyway."""
+        with self.pipeline.ledger.read() as connection:
+            return mirror.payments_before(connection, names, moment)
+
+    def _not_read_since(self, events: Mapping[str, datetime]) -> frozenset[str]:
+        """Those that were not read after their newest event: an overlap repeats what was followed."""
+        with self.pipeline.ledger.read() as connection:
+            return mirror.not_read_since(connection, {name: at + _APART for name, at in events.items()})
+
+    def _not_final(self, read_before: datetime, *, everything: bool) -> frozenset[str]:
+        with self.pipeline.ledger.read() as connection:
+            return mirror.open_payments(connection, None if everything else _OPEN_STATES, read_before)
+
+    def _keep(self, _window: Window, payments: list[Payment]) -> None:
+        self._store(payments)
+
+    def _keep_window(self, sweep_since: datetime) -> Callable[[Window, list[Payment]], None]:
+        def keep(window: Window, payments: list[Payment]) -> None:
+            self._store(payments)
+            with self.pipeline.ledger.write() as connection:
+                save_window(connection, sweep_since, window.since, window.until)
+
+        return keep
+
+    def _store(self, payments: Sequence[Payment]) -> None:
+        with self.pipeline.ledger.write() as connection:
+            self.tally.add(len(payments), mirror.store_payments(connection, payments, self.began))
+
+
+def _covered(**moments: datetime) -> dict[str, int]:
+    return {f"{name}_us": to_micros(moment) for name, moment in moments.items()}
+
+
+def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
+    """Read the payments API's records and certificates, as they stood at one moment."""
+    url = pipeline.settings.require("PAYMENTS_DATABASE_URL")
+    with _Log(pipeline, run_id, Source.PAYMENTS_DATABASE).reading() as (tally, detail):
+        with pipeline.ledger.read() as connection:
+            before = last_closed(connection, Source.PAYMENTS_DATABASE)
+        found = read_payments_database(url, pipeline.clock, before.detail["fingerprint"] if before else None)
+        if before is not None and found.unchanged:
+            tally.add(before.rows, 0)
+            detail.update(before.detail)
+        else:
+            detail.update(fingerprint=found.fingerprint, problems=found.problems)
+            with pipeline.ledger.write() as connection:
+                changed = mirror.store_records(connection, found.records)
+                changed += mirror.store_issuances(connection, found.issuances)
+            tally.add(len(found.issuances), changed)
+        pipeline.progress("issuances read", tally.rows)
+    return _last(pipeline, Source.PAYMENTS_DATABASE, run_id)
+
+
+def read_balances(pipeline: Pipeline, run_id: str) -> Read:
+    """Read the balances that may have changed and matter, and ask whether the indexer still remembers."""
+    with pipeline.ledger.write() as connection:
+        refresh_purchases(connection, pipeline.purchase_rules())
+    with _Log(pipeline, run_id, Source.INDEXER).reading() as (tally, detail):
+        asyncio.run(_read_balances(pipeline, tally, detail))
+    return _last(pipeline, Source.INDEXER, run_id)
+
+
+async def _read_balances(pipeline: Pipeline, tally: _Tally, detail: dict[str, Any]) -> None:
+    oldest = pipeline.clock.now() - timedelta(hours=pipeline.settings.rules.indexer.balance_sweep_hours)
+    async with IndexerSource(pipeline.indexer(), pipeline.clock) as indexer:
+        detail["build"] = str(await indexer.health())
+        audit = await indexer.audit()
+        with pipeline.ledger.read() as connection:
+            known = note(connection, LAST_AUDIT)
+            wanted = accounts_to_read(connection, oldest, audit.state_root)
+            if known is None or known["root"] != audit.state_root:
+                wanted = sorted({*wanted, *(anchor.account for anchor in anchors(connection))})
+        read = await indexer.balances(wanted, _counted(pipeline, "balances read"))
+    remembers = _keep_balances(pipeline, read.readings, read.after, tally)
+    detail |= {"root": read.root_after, "accounts": len(wanted), "remembers": remembers}
+
+
+def _keep_balances(
+    pipeline: Pipeline, readings: Sequence[BalanceReading], audit: Audit, tally: _Tally
+) -> bool:
+    """Mirror the balances, unless they show that the indexer forgot: then keep what it acknowledged."""
+    with pipeline.ledger.write() as connection:
+        fallen = mirror.fallen_balances(connection, readings)
+        emptied = audit.state_root == _GENESIS_ROOT and mirror.holds_anything(connection)
+        if emptied or (fallen and not pipeline.settings.rules.evidence.debits_possible):
+            told = (
+                "every balance is back to genesis"
+                if emptied
+                else f"{len(fallen)} balances are lower than before"
+            )
+            advice = f"{told}: the indexer was restarted; see docs/runbook.md, The indexer was restarted"
+            raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", audit.began, advice))
+            return False
+        tally.add(len(readings), mirror.store_balances(connection, readings))
+        leave_note(connection, LAST_AUDIT, {"root": audit.state_root, "began_us": to_micros(audit.began)})
+        return True
+
+
+def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
+    """Read the two services' logs, where the settings name them, and prove what they cover."""
+    environment = pipeline.settings.environment
+    reads = []
+    if environment.ucred_indexer_log:
+        with _Log(pipeline, run_id, Source.INDEXER_LOG).reading() as (tally, detail):
+            detail.update(_read_indexer_log(pipeline, environment.ucred_indexer_log, tally))
+        reads.append(_last(pipeline, Source.INDEXER_LOG, run_id))
+    else:
+        with pipeline.ledger.write() as connection:
+            leave_note(connection, LOG_PROOF, None)
+    if environment.ucred_payments_log:
+        with _Log(pipeline, run_id, Source.PAYMENTS_LOG).reading() as (tally, _):
+            lines = read_payments_log(environment.ucred_payments_log)
+            with pipeline.ledger.write() as connection:
+                tally.add(len(lines), mirror.store_mint_lines(connection, lines))
+        reads.append(_last(pipeline, Source.PAYMENTS_LOG, run_id))
+    return reads
+
+
+def _read_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally) -> dict[str, Any]:
+    log = read_indexer_log(pattern)
+    pipeline.progress("lines of the indexer's log read", len(log.lines))
+    with pipeline.ledger.write() as connection:
+        audit = note(connection, LAST_AUDIT)
+        if audit is None:
+            raise SourceUnreadable(
+                "indexer log", "there is no root to hold it against", "Read the indexer's balances first."
+            )
+        found = replay(log.lines, audit["root"], audited=from_micros(audit["began_us"]))
+        tally.add(len(log.lines), mirror.store_credit_lines(connection, found.lines))
+        proof = _proof(found, audit)
+        leave_note(connection, LOG_PROOF, proof)
+        lost = unknown_corrections(connection)
+        if lost and knows_no_correction(connection):
+            told = "the log shows corrections, and this ledger knows of none: another ledger made them"
+            raise_hold(connection, HoldKind.LEDGER_LOST, Signed("pipeline", pipeline.clock.now(), told))
+        elif lost:
+            told = f"the log shows {len(lost)} corrections that this ledger does not have: it lost rows"
+            raise_hold(connection, HoldKind.LEDGER_LOST, Signed("pipeline", pipeline.clock.now(), told))
+    return proof | {"damaged": log.damaged}
+
+
+def _proof(found: Replay, audit: dict[str, Any]) -> dict[str, Any]:
+    began = _began(found, from_micros(audit["began_us"]))
+    return {
+        "complete": found.complete,
+        "reason": found.reason.value,
+        "audited_us": audit["began_us"],
+        "root": audit["root"],
+        "lives": found.lives,
+        "life_began_us": to_micros(began) if began else 0,
+    }
+
+
+def _began(found: Replay, audited: datetime) -> datetime | None:
+    """When the present life began: at its first credit, or not before the audit that proves it empty."""
+    if found.lives < 2:
+        return None
+    if found.lines:
+        return found.lines[0].at
+    return audited if found.complete else None
+
+
+def _counted(pipeline: Pipeline, step: str) -> Callable[[int], None]:
+    def tell(count: int) -> None:
+        pipeline.progress(step, count)
+
+    return tell
+
+
+def _last(pipeline: Pipeline, source: Source, run_id: str) -> Read:
+    with pipeline.ledger.read() as connection:
+        found = last_closed(connection, source)
+    if found is None or found.run_id != run_id:
+        raise LookupError(f"the read of {source} was not kept")
+    return found

@@ -1,0 +1,68 @@
+"""Runs the Dagster job from the command: in this process, on the pipeline that it is given."""
+
+import logging
+import os
+from importlib.resources import files
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+
+from ucred_pipeline.ledger.purchases import Days
+from ucred_pipeline.ledger.runs import Outcome, Run, find_run
+from ucred_pipeline.orchestration import summary
+from ucred_pipeline.orchestration.jobs import RECONCILIATION, may_send
+from ucred_pipeline.orchestration.partitions import SCOPE_TAG, scope_tag, today
+from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.settings import data_folder
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_SETTINGS = "dagster.yaml"
+
+
+def reconcile(definitions: dg.Definitions, pipeline: Pipeline, days: Days, *, apply: bool) -> Run:
+    """Run the job once over the days, or over all that is open; say how it ended from the ledger."""
+    run_id = str(uuid4())
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
+        definitions.resolve_job_def(RECONCILIATION).execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            raise_on_error=False,
+            resources={"pipeline": pipeline},
+            run_config=may_send(apply=apply) | _QUIET,
+            partition_key=today(pipeline.clock.now()),
+            tags={SCOPE_TAG: scope_tag(days)},
+        )
+    return _ended(pipeline, run_id)
+
+
+def _ended(pipeline: Pipeline, run_id: str) -> Run:
+    with pipeline.ledger.read() as connection:
+        run = find_run(connection, run_id)
+    if run is None:
+        raise LookupError(f"the run {run_id} left nothing in the ledger")
+    if run.outcome is Outcome.RUNNING:
+        summary.fail(
+            pipeline, run_id, Outcome.FAULT, "the run stopped before its end; see Dagster's log of it"
+        )
+        return _ended(pipeline, run_id)
+    return run
+
+
+def dagster_home() -> Path:
+    """Where Dagster keeps its history: DAGSTER_HOME, or the user's own folder; its settings are put there."""
+    home = Path(os.environ.get("DAGSTER_HOME") or data_folder() / "dagster").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / _SETTINGS
+    if not settings.exists():
+        settings.write_text(_dagster_settings(), encoding="utf-8")
+    return home
+
+
+def _dagster_settings() -> str:
+    """Read dagster.yaml: from the wheel, or from the root of a checkout."""
+    packaged = files("ucred_pipeline.orchestration") / _SETTINGS
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / _SETTINGS).read_text(encoding="utf-8")

@@ -1,0 +1,259 @@
+"""What the tests share: a clock that they move, and a ledger on each database that it may be kept in."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Final, NoReturn
+
+import pytest
+from sqlalchemy import create_engine, event, text
+
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.schema import metadata
+
+NOON: Final = datetime(2026, 2, 3, 12, 0, tzinfo=UTC)
+_MAY_NOT_SKIP: Final = "UCRED_TESTS_MAY_NOT_SKIP"
+_NUMBERS: Final = count()
+#: What the migration puts into an empty ledger.
+_BEGINNING: Final = (
+    "INSERT INTO epochs VALUES (1, 0, 'ucred', 'the beginning')",
+    "INSERT INTO breaker VALUES (1, 0, 0, false, false)",
+)
+
+
+def missing(what: str) -> NoReturn:
+    """Skip a test for which something is not installed; fail it where nothing may be skipped."""
+    if os.environ.get(_MAY_NOT_SKIP) == "1":
+        pytest.fail(f"{what}, and {_MAY_NOT_SKIP}=1", pytrace=False)
+    pytest.skip(what)
+
+
+@dataclass
+class FakeClock:
+    """A clock that stands still until a test moves it; wall and monotonic time move together."""
+
+    wall: datetime = NOON
+    running_s: float = 1000.0
+
+    def now(self) -> datetime:
+        """Wall clock, aware, UTC."""
+        return self.wall
+
+    def monotonic(self) -> float:
+        """Seconds that never step back, for deadlines."""
+        return self.running_s
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass on both."""
+        self.wall += by
+        self.running_s += by.total_seconds()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock at a known moment."""
+    return FakeClock()
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """A server that was started for the tests, on a socket in a folder of its own."""
+
+    folder: Path
+
+    def url(self, database: str) -> str:
+        """Where one of its databases is."""
+        return f"postgresql+psycopg://ucred@/{database}?host={self.folder}"
+
+    def execute(self, statement: str) -> None:
+        """Say something to the server, outside of any transaction."""
+        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(text(statement))
+        finally:
+            engine.dispose()
+
+    def is_up(self) -> bool:
+        """Whether the server answers."""
+        try:
+            self.execute("SELECT 1")
+        except Exception:  # noqa: BLE001 - not up yet, in whichever way
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A throw-away PostgreSQL server for this process of the tests."""
+    programs = _programs()
+    folder = Path(tempfile.mkdtemp(prefix="ucred-pg-"))
+    user = _unprivileged(folder)
+    try:
+        with _serving(programs, folder, user) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path:
+    """The folder of PostgreSQL's server programs."""
+    if find_spec("psycopg") is None:
+        missing("PostgreSQL is not installed: there is no psycopg")
+    found = shutil.which("postgres")
+    folders = [Path(found).parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    usable = [folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()]
+    if not usable:
+        missing("PostgreSQL is not installed: neither `postgres` nor `initdb` was found")
+    return usable[0]
+
+
+def _unprivileged(folder: Path) -> str | None:
+    """Give the folder to somebody else where we are root, as whom PostgreSQL does not start."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            shutil.chown(folder, name)
+        except LookupError:
+            continue
+        return name
+    missing("PostgreSQL is not usable: we are root, and there is no other user to run it")
+
+
+class _serving:  # noqa: N801 - used like a function
+    """Runs a server for as long as the block lasts."""
+
+    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+        self._programs, self._folder, self._user = programs, folder, user
+
+    def __enter__(self) -> PostgreSQL:
+        data = str(self._folder / "data")
+        making = [
+            "initdb",
+            "-D",
+            data,
+            "-U",
+            "ucred",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]
+        self._start(making).communicate()
+        careless = ("fsync=off", "full_page_writes=off", "listen_addresses=", "max_connections=40")
+        options = [part for setting in careless for part in ("-c", setting)]
+        self._server = self._start(["postgres", "-D", data, "-k", str(self._folder), *options])
+        server = PostgreSQL(self._folder)
+        for _ in range(300):
+            if server.is_up():
+                return server
+            time.sleep(0.05)
+        self.__exit__()
+        pytest.fail("PostgreSQL is installed, and did not come up")
+
+    def __exit__(self, *_: object) -> None:
+        self._server.terminate()
+        try:
+            self._server.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+    def _start(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [str(self._programs / command[0]), *command[1:]],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+            user=self._user,
+            extra_groups=[] if self._user else None,
+        )
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite ledger in which nothing has happened yet, to be copied."""
+    file = tmp_path_factory.mktemp("template") / "ledger.db"
+    Ledger.open(f"sqlite:///{file.as_posix()}").close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def shared_ledger_url(postgresql: PostgreSQL) -> str:
+    """A PostgreSQL ledger that is emptied before each test, which is quicker than to make one."""
+    postgresql.execute("CREATE DATABASE ledger")
+    url = postgresql.url("ledger")
+    Ledger.open(url).close()
+    return url
+
+
+@pytest.fixture
+def postgresql_url(shared_ledger_url: str) -> str:
+    """A fresh PostgreSQL ledger of one test."""
+    engine = create_engine(shared_ledger_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")  # no triggers
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+        for statement in _BEGINNING:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    return shared_ledger_url
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql: PostgreSQL) -> Iterator[str]:
+    """A PostgreSQL database of one test in which there is nothing, not even a table."""
+    name = f"empty_{next(_NUMBERS)}"
+    postgresql.execute(f"CREATE DATABASE {name}")
+    yield postgresql.url(name)
+    postgresql.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """A fresh SQLite ledger of one test, in a folder with a space."""
+    folder = tmp_path / "the ledger"
+    folder.mkdir()
+    copied = shutil.copy(migrated_file, folder / "ledger.db")
+    return f"sqlite:///{Path(copied).as_posix()}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh ledger, on each database in turn."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """A fresh ledger, on each database in turn."""
+    with Ledger.open(ledger_url) as opened:
+        yield careless(opened)
+
+
+@pytest.fixture
+def sqlite_ledger(sqlite_url: str) -> Iterator[Ledger]:
+    """A fresh ledger on SQLite, for what does not depend on the database."""
+    with Ledger.open(sqlite_url) as opened:
+        yield careless(opened)
+
+
+def careless(ledger: Ledger) -> Ledger:
+    """Spare a SQLite ledger the wait for the disk: the tests cut no power."""
+    if ledger.dialect == "sqlite":
+        ledger._engine.dispose()
+        event.listen(ledger._engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
+    return ledger

@@ -1,0 +1,238 @@
+"""What changes in the sources after a credit does not make a second one, and hides nobody's missing one."""
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from ucred_pipeline.domain.money import WEI_PER_UCRED
+from ucred_pipeline_tests.end_to_end.conftest import Rehearse
+from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+OLD = "old@example.com"
+NEW = "new@example.com"
+#: The settings of logs, of which an installation may have none.
+INDEXER_LOG = "UCRED_INDEXER_LOG"
+LOGS = (INDEXER_LOG, "UCRED_PAYMENTS_LOG")
+REWARDS = """
+[[rewards]]
+type = "namespace"
+ucred = "{0}"
+[[rewards]]
+type = "friends_and_family"
+ucred = "{0}"
+[[rewards]]
+type = "nil"
+ucred = "{0}"
+"""
+
+
+@pytest.fixture
+def world(rehearse: Rehearse) -> Rehearsal:
+    """A small world with logs in which everybody was credited."""
+    return rehearse(purchases=8, special_cases=False, lacking_share=0)
+
+
+@pytest.fixture(params=[True, False], ids=["with logs", "without logs"])
+def either(world: Rehearsal, request: pytest.FixtureRequest) -> Rehearsal:
+    """The same world, as installations with logs and without see it."""
+    return world if request.param else without(world, *LOGS)
+
+
+def without(world: Rehearsal, *settings: str) -> Rehearsal:
+    """Take settings away from the pipeline."""
+    world.variables = {name: value for name, value in world.variables.items() if name not in settings}
+    return world
+
+
+def change(world: Rehearsal, payment_intent: str, **columns: str) -> None:
+    """Somebody edits the row of a certificate in the payments database."""
+    _edit(world, "issuances", "payment_intent_id", payment_intent, columns)
+
+
+def move(world: Rehearsal, payment_intent: str, address: str) -> None:
+    """Somebody changes the address of a purchase in both tables of the payments database."""
+    change(world, payment_intent, customer_email=address)
+    _edit(world, "payment_intents", "id", payment_intent, {"customer_email": address})
+
+
+def _edit(world: Rehearsal, table: str, key: str, payment_intent: str, columns: dict[str, str]) -> None:
+    changed = ", ".join(f"{column} = ?" for column in columns)
+    values = [*columns.values(), local_id(world, payment_intent)]
+    with closing(sqlite3.connect(world.sandbox.folder / "payments.db")) as connection, connection:
+        edited = connection.execute(f"UPDATE {table} SET {changed} WHERE {key} = ?", values)
+    assert edited.rowcount == 1
+
+
+def local_id(world: Rehearsal, payment_intent: str) -> str:
+    """What the payments database calls a purchase."""
+    return world.sandbox.world.purchases[payment_intent].local_id
+
+
+def held(world: Rehearsal, *addresses: str) -> list[float]:
+    """How many UCRED each address holds."""
+    return [world.balance(f"acct:user:{address}") / WEI_PER_UCRED for address in addresses]
+
+
+def run_again(world: Rehearsal, times: int = 1) -> None:
+    """Run a quarter of an hour later, and perhaps once more after another one."""
+    for _ in range(times):
+        world.later()
+        assert world.reconcile().code == 0
+
+
+@pytest.mark.parametrize(
+    "missing, address",
+    [((), NEW), ((INDEXER_LOG,), OLD.title()), (LOGS, NEW)],
+    ids=["both logs", "payments log", "no logs"],
+)
+def test_an_address_changed_after_the_credit(
+    world: Rehearsal, missing: tuple[str, ...], address: str
+) -> None:
+    """The new address seems to lack what the old one has: that is a person's matter, and is not sent."""
+    bought = without(world, *missing).sandbox.purchase("credited", email=OLD, age=2 * DAY)
+    assert world.reconcile().code == 0
+    assert world.verdict(bought)[0] == "credited"
+
+    move(world, bought, address)
+    run_again(world, times=2)
+
+    assert world.verdict(bought) == ("ambiguous", "addresses_differ")
+    (found,) = world.ucred("breaks", "--format", "json").document["breaks"]
+    assert (found["payment_intent"], world.sandbox.http_credits) == (bought, ())
+
+
+def test_the_address_of_the_certificate_alone_changed(world: Rehearsal) -> None:
+    """An address that was changed in one table only is a person's matter as well."""
+    bought = without(world, *LOGS).sandbox.purchase("credited", email=OLD, age=2 * DAY)
+    assert world.reconcile().code == 0
+
+    change(world, bought, customer_email=NEW)
+    run_again(world)
+
+    assert world.verdict(bought) == ("ambiguous", "addresses_differ")
+    assert world.sandbox.http_credits == ()
+
+
+def test_a_namespace_changed_after_the_credit(either: Rehearsal) -> None:
+    """A purchase that was renamed is not credited under its new name, which no memo has."""
+    bought = either.sandbox.purchase("credited", age=2 * DAY)
+    assert either.reconcile().code == 0
+
+    change(either, bought, namespace="renamed.x")
+    run_again(either)
+
+    assert either.verdict(bought)[0] == "ambiguous"
+    assert either.sandbox.http_credits == ()
+
+
+def test_an_address_changed_after_somebody_credited_what_lacked(world: Rehearsal) -> None:
+    """What lacked in the last run may have been credited before it moved, and is not sent elsewhere."""
+    bought = without(world, *LOGS).sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    assert world.reconcile(apply=False).document["verdicts"]["lacking"] == 1
+
+    world.sandbox.credit(bought)
+    move(world, bought, NEW)
+    run_again(world)
+
+    assert world.verdict(bought) == ("ambiguous", "addresses_differ")
+    assert world.sandbox.http_credits == ()
+
+
+def test_an_address_changed_before_anything_was_issued(world: Rehearsal) -> None:
+    """A purchase that moved while nothing can have credited it is credited once, where it is now."""
+    bought = without(world, *LOGS).sandbox.purchase("unissued_failed", email=OLD, age=2 * DAY)
+    assert world.reconcile().code == 0
+    assert world.verdict(bought)[0] == "unissued"
+
+    move(world, bought, NEW)
+    change(world, bought, state="issued")
+    run_again(world)
+
+    assert world.verdict(bought) == ("credited", "receipt")
+    assert (held(world, OLD, NEW), len(world.sandbox.http_credits)) == ([0, 1], 1)
+
+
+def test_a_receipt_covers_for_nobody_on_the_new_account(either: Rehearsal) -> None:
+    """What we credited for a purchase that moved counts for none of those who bought with its new address."""
+    buy = either.sandbox.purchase
+    moved = [buy("lacking_indexer_down", email=f"{name}.{OLD}", age=3 * DAY) for name in ("ada", "bo")]
+    assert either.reconcile().document["corrections"]["confirmed"] == 2
+    for one, name in zip(moved, ("ada", "bo"), strict=True):
+        move(either, one, f"{name}.{NEW}")
+    siblings = [buy("credited", email=f"ada.{NEW}"), buy("lacking_indexer_down", email=f"bo.{NEW}")]
+    either.later(HOUR)
+
+    run_again(either, times=2)
+
+    assert [either.verdict(one) for one in moved] == [("credited", "receipt")] * 2
+    assert [either.verdict(one)[0] for one in siblings] == ["credited"] * 2
+    assert held(either, f"ada.{OLD}", f"ada.{NEW}", f"bo.{OLD}", f"bo.{NEW}") == [1, 1, 1, 1]
+    assert len(either.sandbox.http_credits) == 3
+
+
+def test_a_receipt_hides_nobody_on_the_account_that_it_credited(either: Rehearsal) -> None:
+    """What we credited for a purchase that moved does not pass for the next purchase of its old account."""
+    moved = either.sandbox.purchase("lacking_indexer_down", email=OLD, age=3 * DAY)
+    assert either.reconcile().document["corrections"]["confirmed"] == 1
+    move(either, moved, NEW)
+    either.later()
+    missing = either.sandbox.purchase("lacking_indexer_down", email=OLD)
+    either.later(HOUR)
+
+    run_again(either, times=2)
+
+    assert [either.verdict(found) for found in (moved, missing)] == [("credited", "receipt")] * 2
+    assert (held(either, OLD, NEW), len(either.sandbox.http_credits)) == ([2, 0], 2)
+
+
+def test_a_certificate_re_pointed_at_another_payment_of_the_buyer(either: Rehearsal) -> None:
+    """A certificate that was credited and then given to the buyer's other payment earns nothing again."""
+    first = either.sandbox.purchase("credited", email=OLD, age=3 * DAY)
+    second = either.sandbox.purchase("unissued_without_row", email=OLD, age=2 * DAY)
+    assert either.reconcile().code == 0
+
+    change(either, first, payment_intent_id=local_id(either, second))
+    run_again(either)
+
+    assert either.verdict(second)[0] == "ambiguous"
+    assert either.sandbox.http_credits == ()
+
+
+def test_a_certificate_re_pointed_at_the_payment_of_another(world: Rehearsal) -> None:
+    """With the log, a credit of the certificate's former owner makes it a person's matter for the new one."""
+    first = world.sandbox.purchase("credited", email=OLD, age=3 * DAY)
+    second = world.sandbox.purchase("unissued_without_row", email=NEW, age=2 * DAY)
+    assert world.reconcile().code == 0
+
+    change(world, first, customer_email=NEW, payment_intent_id=local_id(world, second))
+    run_again(world)
+
+    assert world.verdict(second) == ("ambiguous", "credited_elsewhere")
+    assert world.sandbox.http_credits == ()
+
+
+@pytest.mark.parametrize(
+    "missing, reward",
+    [((), "2"), (LOGS, "2"), (LOGS, "0.5")],
+    ids=["raised, with logs", "raised, without logs", "lowered, without logs"],
+)
+def test_a_reward_that_changed_between_two_runs(
+    world: Rehearsal, missing: tuple[str, ...], reward: str
+) -> None:
+    """What was credited keeps what it earned: no difference is sent, and none is a break."""
+    minted = without(world, *missing).sandbox.purchase("nil_labelled", age=2 * DAY)
+    ours = world.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    assert world.reconcile().document["corrections"]["confirmed"] == 1
+
+    world.config.write_text(REWARDS.format(reward), encoding="utf-8")
+    run_again(world)
+
+    judged = world.judged()
+    assert {judged[name].entitlement for name in (minted, ours)} == {WEI_PER_UCRED}
+    assert {judged[name].verdict for name in (minted, ours)} == {"credited"}
+    assert world.sent_to() == {f"acct:user:{OLD}": WEI_PER_UCRED}
+    assert world.ucred("breaks", "--format", "json").document["breaks"] == []

@@ -1,0 +1,139 @@
+"""An indexer that forgot, and a ledger that did: nothing is sent until a person decides."""
+
+from datetime import timedelta
+
+import pytest
+
+from ucred_pipeline_tests.end_to_end.conftest import Rehearse
+from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(params=[True, False], ids=["with logs", "without logs"])
+def forgetful(rehearse: Rehearse, request: pytest.FixtureRequest) -> Rehearsal:
+    """A world that was reconciled, and whose indexer was restarted after that."""
+    world = rehearse(purchases=40, special_cases=False, lacking_share=0.1, logs=request.param)
+    assert world.reconcile().code == 0
+    world.later()
+    world.sandbox.restart_indexer()
+    world.later()
+    return world
+
+
+def sent_before(world: Rehearsal) -> int:
+    """How many credits were sent so far."""
+    return len(world.sandbox.http_credits)
+
+
+def test_a_restart_is_a_hold(forgetful: Rehearsal) -> None:
+    """After a restart every purchase looks unpaid; nothing is sent, and the hold says why."""
+    before = sent_before(forgetful)
+
+    for _ in range(2):
+        said = forgetful.reconcile()
+        assert (said.code, said.document["hold"]) == (4, "indexer_forgot")
+        forgetful.later()
+
+    assert sent_before(forgetful) == before
+    assert "restarted" in said.err
+
+
+def test_a_restart_where_nothing_was_ever_sent(rehearse: Rehearse) -> None:
+    """The balances that were seen are memory enough, where no credit of our own is."""
+    world = rehearse(purchases=40, special_cases=False, lacking_share=0, logs=False)
+    assert world.reconcile().code == 0
+    world.later()
+    world.sandbox.restart_indexer()
+
+    said = world.reconcile()
+
+    assert (said.code, said.document["hold"], sent_before(world)) == (4, "indexer_forgot", 0)
+
+
+def test_a_new_epoch_leads_out(forgetful: Rehearsal) -> None:
+    """When the old state is lost, all is owed again: over the limit, so it takes an approval too."""
+    assert forgetful.reconcile().code == 4
+    before = sent_before(forgetful)
+    said = forgetful.ucred("release", "--new-epoch", "--reason", "the state is lost", "--by", "Ida")
+    assert (said.code, "epoch" in said.out) == (0, True)
+    forgetful.later()
+
+    over = forgetful.reconcile()
+    assert (over.code, over.document["hold"]) == (4, "over_lacking_share")
+    assert sent_before(forgetful) == before
+    assert forgetful.ucred("approve", over.document["plan"], "--by", "Ida").code == 0
+    done = forgetful.reconcile()
+
+    assert (done.code, done.document["corrections"]["confirmed"]) == (0, 40)
+    assert sent_before(forgetful) == before + 40
+    balances = {
+        found.account: forgetful.balance(found.account) for found in forgetful.sandbox.truth.accounts.values()
+    }
+    assert balances == {
+        found.account: found.purchases * 10**18 for found in forgetful.sandbox.truth.accounts.values()
+    }
+    forgetful.later()
+    assert forgetful.reconcile().document["corrections"]["planned"] == 0
+
+
+def test_a_release_into_the_same_forgetful_state_is_a_hold_again(forgetful: Rehearsal) -> None:
+    """Releasing without the old state being back sends nothing: the next run finds it forgotten again."""
+    forgetful.reconcile()
+    before = sent_before(forgetful)
+    assert forgetful.ucred("release", "--reason", "it will be back", "--by", "Ida").code == 0
+
+    said = forgetful.reconcile()
+
+    assert (said.code, said.document["hold"], sent_before(forgetful)) == (4, "indexer_forgot", before)
+
+
+def test_a_state_that_was_restored(rehearse: Rehearse) -> None:
+    """When the old state is back, the same epoch goes on, and nothing is sent twice."""
+    world = rehearse(purchases=40, special_cases=False, lacking_share=0.1, logs=False)
+    assert world.reconcile().code == 0
+    sent, forgotten = world.sent(), world.sandbox.credits
+    world.sandbox.restart_indexer()
+    world.later()
+    assert world.reconcile().code == 4
+
+    for credit in forgotten:
+        world.sandbox.top_up(credit.account, credit.amount_wei)
+    assert world.ucred("release", "--reason", "the checkpoint is back", "--by", "Ida").code == 0
+    world.later()
+    said = world.reconcile()
+
+    assert (said.code, said.document["corrections"]["planned"], world.sent()) == (0, 0, sent)
+
+
+def test_a_ledger_that_is_new_while_the_log_knows_corrections(rehearse: Rehearse) -> None:
+    """With an empty ledger nothing is sent where a log shows that another ledger sent corrections."""
+    world = rehearse(purchases=40, special_cases=False, lacking_share=0.1)
+    assert world.reconcile().code == 0
+    world.sandbox.purchase("lacking_indexer_down")
+    world.later(HOUR)
+    sent = world.sent()
+    world.variables["UCRED_DATABASE_URL"] = f"sqlite:///{(world.folder / 'another.db').as_posix()}"
+
+    said = world.reconcile()
+
+    assert (said.code, said.document["hold"], world.sent()) == (4, "ledger_lost", sent)
+    assert world.ucred("release", "--reason", "the old ledger is gone", "--by", "Ida").code == 0
+
+
+def test_a_ledger_from_a_copy(rehearse: Rehearse) -> None:
+    """A ledger put back from an older copy lacks corrections that the log shows: nothing is sent."""
+    world = rehearse(purchases=40, special_cases=False, lacking_share=0.1)
+    world.reconcile(apply=False)
+    path = world.folder / "ledger.db"
+    copy = path.read_bytes()
+    assert world.reconcile().code == 0
+    sent = world.sent()
+    for left in world.folder.glob("ledger.db*"):
+        left.unlink()
+    path.write_bytes(copy)
+    world.later()
+
+    said = world.reconcile()
+
+    assert (said.code, said.document["hold"], world.sent()) == (4, "ledger_lost", sent)

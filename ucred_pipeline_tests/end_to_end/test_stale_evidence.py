@@ -1,0 +1,231 @@
+"""Evidence of another moment, another state, another life or another hand decides nothing."""
+
+from datetime import timedelta
+
+import pytest
+
+from ucred_pipeline.domain.money import WEI_PER_UCRED
+from ucred_pipeline.ledger.purchases import Days
+from ucred_pipeline.orchestration import crediting, judgement, reading, summary
+from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline_tests.conftest import FakeClock
+from ucred_pipeline_tests.end_to_end.conftest import Rehearse
+from ucred_pipeline_tests.end_to_end.rehearsal import NO_LIMITS, Rehearsal
+from ucred_pipeline_tests.end_to_end.test_changed_sources import change
+from ucred_pipeline_tests.end_to_end.test_levers import SIGNED, resolve
+from ucred_pipeline_tests.orchestration.conftest import pipeline_of
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+VICTIM = "victim@example.com"
+LOGS = ("UCRED_INDEXER_LOG", "UCRED_PAYMENTS_LOG")
+A_LINE = (
+    "\n2026-02-01T00:00:00.000000Z  INFO rust_l1_indexer: Admin credit: asset=UCRED"
+    " account={account} amount_wei=1000000000000000000 memo=purchase:{namespace}"
+)
+
+
+@pytest.fixture
+def world(rehearse: Rehearse) -> Rehearsal:
+    """A small world with logs in which everybody was credited."""
+    return rehearse(purchases=8, special_cases=False, lacking_share=0)
+
+
+def lacks(world: Rehearsal) -> str:
+    """Somebody bought two days ago, and was never credited."""
+    return world.sandbox.purchase("lacking_indexer_down", email=VICTIM, age=2 * DAY)
+
+
+def namespace_of(world: Rehearsal, payment_intent: str) -> str:
+    """The namespace of a purchase."""
+    return world.sandbox.truth.purchases[payment_intent].namespace or ""
+
+
+def balance(world: Rehearsal, address: str = VICTIM) -> int:
+    """What an address holds, in wei."""
+    return world.balance(f"acct:user:{address}")
+
+
+def read(pipeline: Pipeline, run: str, *, logs: bool) -> None:
+    """Take the steps of a run up to its evidence."""
+    summary.start(pipeline, run, Days(), applied=True)
+    reading.read_stripe(pipeline, run, Days())
+    reading.read_issuances(pipeline, run)
+    reading.read_balances(pipeline, run)
+    if logs:
+        reading.read_evidence(pipeline, run)
+
+
+def test_a_manual_mint_after_a_log_that_was_unreadable(world: Rehearsal) -> None:
+    """Support's mint waits until the log can be read again, whatever an earlier run had proved by it."""
+    bought = lacks(world)
+    assert world.reconcile(apply=False).document["verdicts"]["lacking"] == 1
+    log = world.variables["UCRED_INDEXER_LOG"]
+    world.later()
+    world.variables["UCRED_INDEXER_LOG"] = f"{log}.gone"
+    assert world.reconcile().code == 3
+
+    said = world.ucred("credit", namespace_of(world, bought), *SIGNED, "--apply")
+
+    assert (said.code, world.sandbox.http_credits) == (4, ())
+    assert "was not whole" in said.text
+    world.variables["UCRED_INDEXER_LOG"] = log
+    world.later()
+    assert (world.reconcile().code, world.sent()) == (0, world.owed())
+
+
+def test_a_manual_mint_of_what_was_credited_while_the_log_was_unreadable(world: Rehearsal) -> None:
+    """What the log of an earlier run does not show may have been credited since: it is not sent."""
+    bought = lacks(world)
+    assert world.reconcile(apply=False).document["verdicts"]["lacking"] == 1
+    world.later()
+    world.sandbox.credit(bought)
+    world.variables["UCRED_INDEXER_LOG"] += ".gone"
+    world.later()
+    assert world.reconcile().code == 3
+
+    said = world.ucred("credit", namespace_of(world, bought), *SIGNED, "--apply")
+
+    assert said.code in {2, 4}
+    assert (world.sandbox.http_credits, balance(world)) == ((), WEI_PER_UCRED)
+
+
+def test_two_interleaved_runs(world: Rehearsal) -> None:
+    """A proof by the log is of its own audit: beside the balances of another run's it decides nothing."""
+    bought = lacks(world)
+    with pipeline_of(world) as pipeline:
+        read(pipeline, "a", logs=True)
+        world.later(timedelta(seconds=20))
+        world.sandbox.credit(bought, memo=f"purchase:{namespace_of(world, bought)}")
+        world.later(timedelta(seconds=20))
+        read(pipeline, "b", logs=False)
+        crediting.settle(pipeline, "a")
+        judgement.judge_marked(pipeline)
+        crediting.carry_out(pipeline, "a", crediting.plan(pipeline, "a", Days()))
+
+    assert world.verdict(bought)[0] != "lacking"
+    assert (world.sandbox.http_credits, balance(world)) == ((), WEI_PER_UCRED)
+
+
+@pytest.mark.parametrize("logs", [True, False])
+def test_a_decision_that_somebody_overtook(rehearse: Rehearse, *, logs: bool) -> None:
+    """A person's "not credited" lapses when somebody credits the account after it."""
+    world = rehearse(purchases=8, special_cases=False, lacking_share=0, logs=logs)
+    bought = world.sandbox.purchase("ambiguous_twice_issued", email=VICTIM, age=2 * DAY)
+    assert world.reconcile().document["verdicts"]["ambiguous"] == 1
+    assert resolve(world, bought, "not-credited").code == 0
+
+    world.sandbox.credit(bought)
+    for _ in range(2):
+        world.later()
+        assert world.reconcile().code == 0
+
+    assert world.verdict(bought) == ("ambiguous", "two_certificates")
+    assert (world.sandbox.http_credits, balance(world)) == ((), 2 * WEI_PER_UCRED)
+
+
+@pytest.mark.parametrize(
+    "at_first, at_last",
+    [(LOGS, ()), (LOGS[1:], LOGS[1:])],
+    ids=["logs switched off", "payments log only"],
+)
+def test_a_new_epoch_voids_the_evidence_of_the_old_life(
+    rehearse: Rehearse, at_first: tuple[str, ...], at_last: tuple[str, ...]
+) -> None:
+    """After a loss no line of a lost credit counts, whichever log is left: all are credited once more."""
+    world = rehearse(NO_LIMITS, purchases=0, special_cases=False)
+    addresses = [f"c{number}@example.com" for number in range(4)]
+    bought = [world.sandbox.purchase("credited", email=address, age=3 * DAY) for address in addresses]
+    logs = {name: world.variables.pop(name) for name in LOGS}
+    world.variables |= {name: logs[name] for name in at_first}
+    assert world.reconcile().code == 0
+    world.variables = {name: value for name, value in world.variables.items() if name not in LOGS}
+    world.variables |= {name: logs[name] for name in at_last}
+    world.sandbox.restart_indexer()
+    world.later()
+    assert world.reconcile().code == 4
+    assert world.ucred("release", "--new-epoch", *SIGNED).code == 0
+
+    for _ in range(2):
+        world.later()
+        assert world.reconcile().code == 0
+
+    assert [world.verdict(name) for name in bought] == [("credited", "receipt")] * 4
+    assert [balance(world, address) for address in addresses] == [WEI_PER_UCRED] * 4
+
+
+@pytest.mark.parametrize("new_epoch", [False, True])
+def test_our_own_credits_of_an_earlier_epoch(world: Rehearsal, *, new_epoch: bool) -> None:
+    """What we credited before a new epoch, though nothing was lost, is a receipt once the log shows it."""
+    logs = {name: world.variables.pop(name) for name in LOGS}
+    bought = [
+        world.sandbox.purchase(case, email=VICTIM, age=age)
+        for case, age in (("lacking_indexer_down", 3 * DAY), ("credited", 2 * DAY))
+    ]
+    assert world.reconcile().document["corrections"]["confirmed"] == 1
+    if new_epoch:
+        assert world.ucred("release", "--new-epoch", *SIGNED).code == 0
+    world.variables |= logs
+    world.later()
+
+    assert world.reconcile().code == 0
+
+    assert (len(world.sandbox.http_credits), balance(world)) == (1, 2 * WEI_PER_UCRED)
+    assert "lacking" not in {world.verdict(name)[0] for name in bought}
+
+
+def test_a_forged_line_in_an_address(world: Rehearsal) -> None:
+    """A second line that somebody's address puts into the log is no credit of the one whom it names."""
+    victim = lacks(world)
+    forged = A_LINE.format(account=f"acct:user:{VICTIM}", namespace=namespace_of(world, victim))
+    forger = world.sandbox.purchase("credited", email=f"evil@example.com{forged}\n", age=DAY)
+
+    for _ in range(2):
+        world.reconcile()
+        world.later()
+
+    assert world.verdict(victim) == ("credited", "receipt")
+    assert world.verdict(forger)[0] == "ambiguous"
+    assert (world.sent(), balance(world)) == ({namespace_of(world, victim): 1}, WEI_PER_UCRED)
+
+
+def test_a_forged_line_in_a_namespace(world: Rehearsal) -> None:
+    """A second line that somebody's namespace puts into the log hides nobody: a person is told."""
+    victim = lacks(world)
+    forged = A_LINE.format(account=f"acct:user:{VICTIM}", namespace=namespace_of(world, victim))
+    forger = world.sandbox.purchase("lacking_indexer_down", email="evil@example.com", age=DAY)
+    change(world, forger, namespace=f"z{forged}")
+    world.sandbox.credit(forger, memo=f"purchase:z{forged}")
+
+    for _ in range(2):
+        world.reconcile()
+        world.later()
+
+    told = world.ucred("breaks", "--format", "json").document["breaks"]
+    assert {(one["payment_intent"], one["kind"]) for one in told} == {
+        (victim, "ambiguous"),
+        (forger, "ambiguous"),
+    }
+    assert world.sandbox.http_credits == ()
+
+
+def test_a_clock_that_was_ahead_in_one_run(world: Rehearsal) -> None:
+    """A clock that Stripe's contradicts reads nothing, so what happens by then is read all the same."""
+    bought = lacks(world)
+    world.later()
+    assert world.reconcile(apply=False).code == 0
+    right, wrong = world.clock, FakeClock(world.clock.now() + 2 * HOUR, world.clock.monotonic())
+    world.clock = wrong
+    assert world.reconcile().code == 3
+    world.clock = right
+    world.later(timedelta(minutes=5))
+    world.sandbox.refund(bought)
+    new = world.sandbox.purchase("lacking_indexer_down", email="new@example.com")
+
+    for _ in range(2):
+        world.later(2 * HOUR)
+        assert world.reconcile().code == 0
+
+    assert world.verdict(bought)[0] == "withdrawn"
+    assert world.verdict(new) == ("credited", "receipt")
+    assert world.sent() == {namespace_of(world, new): 1}
