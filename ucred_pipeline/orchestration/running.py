@@ -2,11 +2,14 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
+from filelock import FileLock
 
 from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Outcome, Run, find_run
@@ -24,7 +27,7 @@ def reconcile(definitions: dg.Definitions, pipeline: Pipeline, days: Days, *, ap
     """Run the job once over the days, or over all that is open; say how it ended from the ledger."""
     run_id = str(uuid4())
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with dg.DagsterInstance.from_config(str(dagster_home())) as instance:
+    with _history() as instance:
         definitions.resolve_job_def(RECONCILIATION).execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -48,6 +51,16 @@ def _ended(pipeline: Pipeline, run_id: str) -> Run:
         )
         return _ended(pipeline, run_id)
     return run
+
+
+@contextmanager
+def _history() -> Iterator[dg.DagsterInstance]:
+    """Open Dagster's history, one process at a time: two that both find no tables would both make them."""
+    home = dagster_home()
+    with FileLock(home / ".opening.lock"):
+        opened = dg.DagsterInstance.from_config(str(home))
+    with opened as instance:
+        yield instance
 
 
 def dagster_home() -> Path:
