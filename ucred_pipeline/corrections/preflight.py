@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from ucred_pipeline.corrections.indexer import IndexerConnection, Sight
 from ucred_pipeline.domain.answers import AnswerKind, Trust, read_answer
-from ucred_pipeline.ledger.anchors import Anchor
+from ucred_pipeline.ledger.anchors import Anchor, forgotten
 
 
 class Gate(StrEnum):
@@ -56,9 +56,9 @@ class Gates:
 
     async def check_memory(self, connection: IndexerConnection, anchors: list[Anchor]) -> None:
         """Refuse an indexer that has forgotten credits which it acknowledged."""
-        lost = [anchor for anchor in anchors if await connection.balance(anchor.account) < anchor.wei]
-        needed = max(1, (len(anchors) + 1) // 2) if self.debits_possible else 1
-        if len(lost) >= needed:
+        held = {anchor.account: await connection.balance(anchor.account) for anchor in anchors}
+        lost = forgotten(anchors, held, debits_possible=self.debits_possible)
+        if lost:
             raise Refused(
                 Gate.INDEXER_FORGOT,
                 f"{len(lost)} of {len(anchors)} accounts hold less than the indexer had acknowledged; "

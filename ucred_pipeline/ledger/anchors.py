@@ -1,9 +1,10 @@
 """Anchors: accounts whose balance shows whether the indexer still remembers what it acknowledged."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from ucred_pipeline.domain.corrections import AttemptState
 from ucred_pipeline.ledger.safety import current_epoch
@@ -25,19 +26,29 @@ def anchors(connection: Connection) -> list[Anchor]:
     return _receipts(connection) or _seen(connection)
 
 
+def forgotten(known: Sequence[Anchor], held: Mapping[str, int], *, debits_possible: bool) -> list[Anchor]:
+    """The anchors that show that the indexer forgot: one is enough, or half of them where customers spend."""
+    lower = [anchor for anchor in known if held[anchor.account] < anchor.wei]
+    needed = max(1, (len(known) + 1) // 2) if debits_possible else 1
+    return lower if len(lower) >= needed else []
+
+
 def _receipts(connection: Connection) -> list[Anchor]:
+    """What the newest credits that took effect left; one settled later left at least its own amount more."""
     chosen = (
-        select(attempts.c.account, attempts.c.new_balance)
+        select(attempts.c.account, attempts.c.new_balance, attempts.c.balance_before, attempts.c.amount)
         .join(corrections, corrections.c.id == attempts.c.correction)
         .where(
             attempts.c.state == AttemptState.APPLIED,
-            attempts.c.new_balance.is_not(None),
             corrections.c.epoch == current_epoch(connection),
         )
-        .order_by(attempts.c.finished.desc())
+        .order_by(func.coalesce(attempts.c.finished, attempts.c.began).desc())
         .limit(_MOST)
     )
-    return [Anchor(row.account, row.new_balance) for row in connection.execute(chosen)]
+    return [
+        Anchor(row.account, row.balance_before + row.amount if row.new_balance is None else row.new_balance)
+        for row in connection.execute(chosen)
+    ]
 
 
 def _seen(connection: Connection) -> list[Anchor]:

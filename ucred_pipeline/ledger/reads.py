@@ -49,6 +49,11 @@ def last_closed(connection: Connection, source: Source) -> Read | None:
     return _newest(connection, (reads.c.source == source) & reads.c.closed)
 
 
+def closed_read_of(connection: Connection, source: Source, run_id: str) -> Read | None:
+    """The newest whole read of a source by one run; others may read the same source meanwhile."""
+    return _newest(connection, (reads.c.source == source) & reads.c.closed & (reads.c.run_id == run_id))
+
+
 def was_read_whole(connection: Connection, source: Source, since: datetime) -> bool:
     """Whether the newest read of a source was whole, and began since then."""
     newest = _newest(connection, reads.c.source == source)

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
 from ucred_pipeline.domain.clock import from_micros, to_micros
-from ucred_pipeline.domain.evidence import BalanceReading
 from ucred_pipeline.domain.payments import Payment
 from ucred_pipeline.domain.replay import Replay, replay
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger import mirror
-from ucred_pipeline.ledger.anchors import anchors
+from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten
 from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_corrections
 from ucred_pipeline.ledger.purchases import Days, accounts_to_read, refresh_purchases
 from ucred_pipeline.ledger.reads import (
     LAST_AUDIT,
     Read,
     Source,
+    closed_read_of,
     closed_windows,
     forget_windows,
     last_closed,
@@ -31,7 +33,7 @@ from ucred_pipeline.ledger.reads import (
 from ucred_pipeline.ledger.safety import HoldKind, Signed, raise_hold
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.sources.errors import SourceUnreadable
-from ucred_pipeline.sources.indexer import Audit, IndexerSource
+from ucred_pipeline.sources.indexer import BalancesRead, IndexerSource
 from ucred_pipeline.sources.indexer_log import read_indexer_log
 from ucred_pipeline.sources.payments_database import read_payments_database
 from ucred_pipeline.sources.payments_log import read_payments_log
@@ -235,34 +237,43 @@ async def _read_balances(pipeline: Pipeline, tally: _Tally, detail: dict[str, An
         detail["build"] = str(await indexer.health())
         audit = await indexer.audit()
         with pipeline.ledger.read() as connection:
-            known = note(connection, LAST_AUDIT)
-            wanted = accounts_to_read(connection, oldest, audit.state_root)
-            if known is None or known["root"] != audit.state_root:
-                wanted = sorted({*wanted, *(anchor.account for anchor in anchors(connection))})
+            remembered = anchors(connection)
+            changed = accounts_to_read(connection, oldest, audit.state_root)
+        wanted = sorted({*changed, *(anchor.account for anchor in remembered)})
         read = await indexer.balances(wanted, _counted(pipeline, "balances read"))
-    remembers = _keep_balances(pipeline, read.readings, read.after, tally)
+    remembers = _keep_balances(pipeline, read, remembered, tally)
     detail |= {"root": read.root_after, "accounts": len(wanted), "remembers": remembers}
 
 
 def _keep_balances(
-    pipeline: Pipeline, readings: Sequence[BalanceReading], audit: Audit, tally: _Tally
+    pipeline: Pipeline, read: BalancesRead, remembered: Sequence[Anchor], tally: _Tally
 ) -> bool:
     """Mirror the balances, unless they show that the indexer forgot: then keep what it acknowledged."""
     with pipeline.ledger.write() as connection:
-        fallen = mirror.fallen_balances(connection, readings)
-        emptied = audit.state_root == _GENESIS_ROOT and mirror.holds_anything(connection)
-        if emptied or (fallen and not pipeline.settings.rules.evidence.debits_possible):
-            told = (
-                "every balance is back to genesis"
-                if emptied
-                else f"{len(fallen)} balances are lower than before"
-            )
+        told = _what_was_forgotten(pipeline, connection, read, remembered)
+        if told:
             advice = f"{told}: the indexer was restarted; see docs/runbook.md, The indexer was restarted"
-            raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", audit.began, advice))
+            raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", read.after.began, advice))
             return False
-        tally.add(len(readings), mirror.store_balances(connection, readings))
-        leave_note(connection, LAST_AUDIT, {"root": audit.state_root, "began_us": to_micros(audit.began)})
+        tally.add(len(read.readings), mirror.store_balances(connection, read.readings))
+        told_at = {"root": read.root_after, "began_us": to_micros(read.after.began)}
+        leave_note(connection, LAST_AUDIT, told_at)
         return True
+
+
+def _what_was_forgotten(
+    pipeline: Pipeline, connection: Connection, read: BalancesRead, remembered: Sequence[Anchor]
+) -> str | None:
+    """Say what shows that the indexer's state is not the one that it acknowledged."""
+    if read.root_after == _GENESIS_ROOT and mirror.holds_anything(connection):
+        return "every balance is back to genesis"
+    debits_possible = pipeline.settings.rules.evidence.debits_possible
+    held = {reading.account: reading.wei for reading in read.readings}
+    lost = forgotten(remembered, held, debits_possible=debits_possible)
+    if lost:
+        return f"{len(lost)} of {len(remembered)} accounts hold less than the indexer had acknowledged"
+    fallen = mirror.fallen_balances(connection, read.readings)
+    return f"{len(fallen)} balances are lower than before" if fallen and not debits_possible else None
 
 
 def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
@@ -338,7 +349,7 @@ def _counted(pipeline: Pipeline, step: str) -> Callable[[int], None]:
 
 def _last(pipeline: Pipeline, source: Source, run_id: str) -> Read:
     with pipeline.ledger.read() as connection:
-        found = last_closed(connection, source)
-    if found is None or found.run_id != run_id:
+        found = closed_read_of(connection, source, run_id)
+    if found is None:
         raise LookupError(f"the read of {source} was not kept")
     return found

@@ -1,0 +1,140 @@
+"""The simulation from the command line: many seeds, one seed again with its trace, the mutants."""
+
+import argparse
+import os
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Final
+
+from ucred_pipeline_tests.simulation.campaign import Figures, play_all, shrink
+from ucred_pipeline_tests.simulation.mutants import MUTANTS, Mutant, caught_at
+from ucred_pipeline_tests.simulation.profiles import PROFILES, named, profile_of
+from ucred_pipeline_tests.simulation.schedule import Case, Outcome, play
+
+_TELLS_EVERY_S: Final = 1.0
+
+
+def main() -> int:
+    """Do what the command line asks; 1 where an oracle was violated, or a mutant not caught."""
+    asked = _parser().parse_args()
+    if asked.command == "replay":
+        return _replay(asked)
+    if asked.command == "mutants":
+        return _mutants(asked.name)
+    return _campaign(range(asked.start, asked.start + asked.seeds), asked.workers)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ucred_pipeline_tests.simulation",
+        description="Plays schedules of the real engine and ledger in a world in which everything goes wrong.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="play many seeds over all cores; show progress and figures")
+    run.add_argument("--seeds", type=int, default=2000, help="how many (default 2000)")
+    run.add_argument("--start", type=int, default=0, help="the first seed (default 0)")
+    run.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: cores)")
+    replay = commands.add_parser(
+        "replay", help="play one seed again, with its trace; --shrink makes it small"
+    )
+    replay.add_argument("seed", type=int)
+    replay.add_argument(
+        "--profile", choices=[profile.name for profile in PROFILES], help="another than its own"
+    )
+    replay.add_argument(
+        "--mutant", choices=[mutant.name for mutant in MUTANTS], help="with a rule switched off"
+    )
+    replay.add_argument("--purchases", type=int, help="so many purchases")
+    replay.add_argument("--spared", default="", help="faults that do not happen, by their numbers: 1,5,7")
+    replay.add_argument("--shrink", action="store_true", help="leave out what the failure does not need")
+    mutants = commands.add_parser(
+        "mutants", help="switch each rule off, and show at which seed it is noticed"
+    )
+    mutants.add_argument("name", nargs="*", help="only these")
+    return parser
+
+
+def _campaign(seeds: range, workers: int) -> int:
+    figures, began, told = Figures(), time.monotonic(), 0.0
+    for outcome in play_all(seeds, workers):
+        figures.add(outcome)
+        if outcome.violations:
+            _say(f"\nseed {outcome.seed} ({outcome.profile}): {outcome.violations[0]}")
+        if time.monotonic() - told > _TELLS_EVERY_S:
+            told = time.monotonic()
+            _tell_progress(figures, len(seeds), told - began)
+    _tell_progress(figures, len(seeds), time.monotonic() - began)
+    _show(figures)
+    return 1 if figures.failed else 0
+
+
+def _tell_progress(figures: Figures, wanted: int, seconds: float) -> None:
+    rate = figures.schedules / max(seconds, 0.001)
+    left = (wanted - figures.schedules) / max(rate, 0.001)
+    line = f"{figures.schedules:,} of {wanted:,} schedules, {rate:.0f}/s, {left / 60:.0f} min left"
+    line += f", {figures.posts:,} credits sent, {len(figures.failed)} failed"
+    sys.stderr.write(f"\r{line}  " if sys.stderr.isatty() else f"{line}\n")
+    sys.stderr.flush()
+
+
+def _show(figures: Figures) -> None:
+    _say("")
+    _say(f"schedules {figures.schedules:,}   runs {figures.runs:,}   credits sent {figures.posts:,}")
+    _say(f"took effect {figures.effects:,}   violations {len(figures.failed)}   settled by a person "
+         f"{figures.by_person:,}   crossed by others {figures.crossed:,}")  # fmt: skip
+    _say("faults: " + ", ".join(f"{name} {count:,}" for name, count in figures.faults.most_common()))
+    _say("corrections ended: " + ", ".join(f"{name} {n:,}" for name, n in figures.ended.most_common()))
+    for name, of_profile in sorted(figures.profiles.items()):
+        _say(f"  {name:30} {of_profile.schedules:8,} schedules {of_profile.posts:8,} sent "
+             f"{of_profile.unaided:7.2%} of corrections without a person")  # fmt: skip
+    for seed in sorted(figures.failed)[:20]:
+        _say(f"replay with: python -m ucred_pipeline_tests.simulation replay {seed} --shrink")
+
+
+def _replay(asked: argparse.Namespace) -> int:
+    spared = frozenset(int(number) for number in asked.spared.split(",") if number)
+    mutant = next((found for found in MUTANTS if found.name == asked.mutant), None)
+    profile = named(asked.profile) if asked.profile else mutant.profile if mutant else profile_of(asked.seed)
+    case = Case(asked.seed, profile, spared, asked.purchases)
+    with mutant.at_work() if mutant else nullcontext():
+        if asked.shrink and play(case).violations:
+            case = shrink(case)
+        outcome = play(replace(case, traced=True))
+    _tell_trace(case, outcome)
+    return 1 if outcome.violations else 0
+
+
+def _tell_trace(case: Case, outcome: Outcome) -> None:
+    _say(f"seed {case.seed}, profile {case.profile.name}, faults {dict(outcome.faults)}")
+    if case.purchases or case.spared:
+        spared = ",".join(str(number) for number in sorted(case.spared))
+        _say(f"smaller: --purchases {case.purchases or 'as drawn'} --spared {spared}")
+    for line in outcome.trace:
+        _say(line)
+    _say("\n".join(outcome.violations) or "no oracle is violated")
+
+
+def _mutants(names: list[str]) -> int:
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    missed = 0
+    for mutant in chosen:
+        missed += not _show_mutant(mutant)
+    return 1 if missed else 0
+
+
+def _show_mutant(mutant: Mutant) -> bool:
+    seed, violation = caught_at(mutant)
+    where = f"at seed {seed}: {violation}" if seed is not None else f"NOT within {mutant.seeds} seeds"
+    _say(f"{mutant.name:20} {mutant.rule:55} {where}")
+    return seed is not None
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

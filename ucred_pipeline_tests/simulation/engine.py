@@ -1,0 +1,230 @@
+"""The real engine on stage: one run of the pipeline, and the operator who answers its questions."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from unittest import mock
+
+from ucred_pipeline.corrections.resolving import CannotResolve, resolve
+from ucred_pipeline.domain.clock import to_micros
+from ucred_pipeline.domain.judging_frames import Decision
+from ucred_pipeline.ledger import mirror
+from ucred_pipeline.ledger.breaks import open_breaks
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.errors import TooEarly
+from ucred_pipeline.ledger.plans import PlanState, approve_plan, plans_in
+from ucred_pipeline.ledger.purchases import Days
+from ucred_pipeline.ledger.reads import Read, Source, save_read
+from ucred_pipeline.ledger.safety import HoldKind, Signed, open_epoch, open_holds, raise_hold, release_holds
+from ucred_pipeline.ledger.sender_lock import AnotherSender
+from ucred_pipeline.orchestration import crediting, judgement, reading
+from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.settings import Environment, Rules, Settings
+from ucred_pipeline.sources.errors import SourceUnreadable
+from ucred_pipeline.sources.indexer_log import CreditLog
+from ucred_pipeline_tests.simulation import quick_judge
+from ucred_pipeline_tests.simulation.memory import SimulatedLedger
+from ucred_pipeline_tests.simulation.network import Network, SimulatedDoor, SimulatedSource
+from ucred_pipeline_tests.simulation.outside import Outside
+from ucred_pipeline_tests.simulation.profiles import Profile
+from ucred_pipeline_tests.simulation.stage import Process, Stage
+
+#: A doubt that evidence does not settle in this time is put before a person; in seconds.
+QUARANTINE_S: Final = 7200
+#: By how much clocks are wrong when they are.
+CLOCKS_OFF_S: Final = (-3600, -400, -20, 20, 400, 1000, 3600)
+#: By how much a clock may be wrong before Stripe's gives it away.
+_FAULT_S: Final = 30
+#: How old a hold is when the operator answers it: a request that left before it has had its time.
+_LOOKS_AFTER_S: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedPipeline(Pipeline):
+    """The pipeline of one process, whose credits go over the simulated network."""
+
+    network: Network
+
+    def door(self) -> Any:
+        """Give the way by which credits are sent."""
+        return SimulatedDoor(self.network)
+
+
+class Engine:
+    """Starts runs of the pipeline, and the operator."""
+
+    def __init__(self, ledger: SimulatedLedger, network: Network, *, judges_really: bool) -> None:
+        self.ledger = ledger
+        self.network = network
+        self.stage: Stage = network.stage
+        self.outside: Outside = network.outside
+        self.runs = 0
+        self.by_person = 0
+        self.approved: set[str] = set()
+        self.known_life = 0
+        self._judge: Callable[[Pipeline], object] = (
+            judgement.judge_marked if judges_really else quick_judge.judge_marked
+        )
+        self._settings = _settings(network.rates)
+        self._sender: Process | None = None
+
+    def pipeline(self, process: Process) -> SimulatedPipeline:
+        """What a process knows."""
+        return SimulatedPipeline(self._settings, self.ledger, process.clock, network=self.network)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether some process may be sending now."""
+        return self._sender is not None
+
+    def hold_after_restore(self) -> None:
+        """Hold, as who restores a copy of the ledger must."""
+        with self.ledger.write() as connection:
+            signed = Signed("ada", self.stage.moment, "the ledger was restored from a copy")
+            raise_hold(connection, HoldKind.PERSON, signed)
+
+    def start_run(self) -> None:
+        """Start a run of the pipeline as a process of its own."""
+        self.runs += 1
+        name = f"run-{self.runs}"
+        process = self.stage.start(name, lambda process: self._run(process, name))
+        if self.network.fate.strikes("clock_wrong", self.network.rates.clock_step / 2):
+            process.clock.off_s = self.network.fate.one_of(CLOCKS_OFF_S)
+
+    def start_operator(self) -> None:
+        """Let an operator look, and do what the runbook says."""
+        self.stage.start("operator", self._operate)
+
+    def _run(self, process: Process, name: str) -> None:
+        pipeline = self.pipeline(process)
+        try:
+            self._read(pipeline, name)
+        except SourceUnreadable:
+            return
+        crediting.settle(pipeline, name)
+        self._judge(pipeline)
+        planned = crediting.plan(pipeline, name, Days())
+        crediting.carry_out(pipeline, name, planned)
+        self._judge(pipeline)
+
+    def _read(self, pipeline: Pipeline, name: str) -> None:
+        self._read_stripe(pipeline, name)
+        reading.read_balances(pipeline, name)
+        reading.read_evidence(pipeline, name)
+
+    def _read_stripe(self, pipeline: Pipeline, name: str) -> None:
+        """Mirror what Stripe and the payments API have; Stripe's own clock gives a wrong one away."""
+        began = pipeline.clock.now()
+        if abs((began - self.stage.moment).total_seconds()) > _FAULT_S:
+            raise SourceUnreadable("stripe", "its clock and ours differ", "Set the clock by NTP.")
+        bought = [self.outside.purchases[number] for number in sorted(self.outside.purchases)]
+        until = {"until_us": to_micros(began) + 1}
+        with pipeline.ledger.write() as connection:
+            mirror.store_payments(connection, [found.payment() for found in bought])
+            mirror.store_records(connection, [found.record() for found in bought])
+            mirror.store_issuances(connection, [found.issuance() for found in bought])
+            for source in (Source.STRIPE, Source.PAYMENTS_DATABASE):
+                save_read(connection, Read(name, source, began, began, True, len(bought), 0, until))
+
+    def _operate(self, process: Process) -> None:
+        now = process.clock.now()
+        signed = Signed("ada", now, "looked at it")
+        self._answer_holds(signed)
+        self._settle_what_is_asked(process, signed)
+        with self.ledger.write() as connection:
+            for plan in plans_in(connection, PlanState.WITHHELD):
+                approve_plan(connection, plan, signed, timedelta(hours=24))
+                self.approved.add(plan.hash)
+
+    def _answer_holds(self, signed: Signed) -> None:
+        """Release what was looked at; a state that is lost is a new epoch, once nothing can act any more."""
+        with self.ledger.read() as connection:
+            holds = open_holds(connection)
+        if not holds or any(hold.kind is HoldKind.CONTRADICTION for hold in holds):
+            return
+        if min((signed.at - hold.raised).total_seconds() for hold in holds) < _LOOKS_AFTER_S:
+            return
+        try:
+            with self.ledger.write() as connection:
+                if any(hold.kind is HoldKind.INDEXER_FORGOT for hold in holds):
+                    open_epoch(connection, signed)
+                    self.known_life = self.outside.life
+                release_holds(connection, signed)
+        except TooEarly:
+            return
+
+    def _settle_what_is_asked(self, process: Process, signed: Signed) -> None:
+        """Settle what waits for a person by the truth, which a person finds in the indexer's own log."""
+        book = crediting.book_of(self.pipeline(process), "by hand", "ada")
+        with self.ledger.read() as connection:
+            asked = [found for found in open_breaks(connection, "in_doubt")]
+            quarantined = set(
+                connection.exec_driver_sql(
+                    "SELECT payment_intent FROM corrections WHERE state = 'quarantined'"
+                ).scalars()
+            )
+        for found in asked:
+            if found.payment_intent in quarantined:
+                credited = any(
+                    credit.ours
+                    for purchase in self.outside.purchases.values()
+                    if purchase.payment_intent == found.payment_intent
+                    for credit in self.outside.credits_of(purchase)
+                )
+                decision = Decision.CREDITED if credited else Decision.NOT_CREDITED
+                try:
+                    resolve(self.ledger, book, found, decision, signed)
+                    self.by_person += 1
+                except CannotResolve:
+                    continue
+
+    @contextmanager
+    def sole_sender(self, _ledger: Ledger) -> Iterator[None]:
+        """Be the only sender, as far as the lock holds: a connection that breaks takes it along."""
+        me = self.network.process
+        other = self._sender
+        taken = other is not None and not other.ended and not other.dead
+        if taken and not self.network.fate.strikes("lock_lost", self.network.rates.lock_lost):
+            raise AnotherSender
+        self._sender = me
+        try:
+            yield
+        finally:
+            if self._sender is me:
+                self._sender = None
+
+    @contextmanager
+    def on_stage(self, seed: int) -> Iterator[None]:
+        """Put the simulated world in the place of the real one."""
+        random.seed(seed)
+        network = self.network
+        with ExitStack() as stack:
+            for where, name, instead in (
+                (asyncio, "run", lambda work: network.process.run(work)),
+                (reading, "IndexerSource", lambda *_: SimulatedSource(network)),
+                (reading, "read_indexer_log", lambda _: CreditLog(network.outside.readable_log(), 0)),
+                (crediting, "sole_sender", self.sole_sender),
+            ):
+                stack.enter_context(mock.patch.object(where, name, instead))
+            yield
+
+
+def _settings(rates: Profile) -> Settings:
+    log = "the log" if rates.logs else None
+    environment = Environment.model_validate(
+        {
+            "ucred_database_url": "sqlite:///in-memory",
+            "ucred_indexer_log": log,
+            "rust_l1_indexer": "http://127.0.0.1:1",
+        }
+    )
+    rules = {
+        "evidence": {"other_writers": rates.other_writers, "debits_possible": rates.debits},
+        "corrections": {"quarantine_after_s": QUARANTINE_S},
+        **rates.rules,
+    }
+    return Settings(environment=environment, rules=Rules.model_validate(rules))

@@ -1,0 +1,204 @@
+"""What must be true of every schedule, at every step; each oracle knows the truth, which no process knows."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Final
+
+from ucred_pipeline.domain.clock import to_micros
+from ucred_pipeline.domain.corrections import Attempt, CorrectionState
+from ucred_pipeline.domain.money import WEI_PER_UCRED
+from ucred_pipeline_tests.conftest import NOON
+from ucred_pipeline_tests.simulation.engine import Engine
+from ucred_pipeline_tests.simulation.memory import SimulatedLedger
+from ucred_pipeline_tests.simulation.network import Post
+from ucred_pipeline_tests.simulation.outside import Credit, Outside, Purchase
+
+_A_DAY_US: Final = 86_400_000_000
+
+
+class Oracles:
+    """Watches a schedule; what it finds wrong is in `violations`."""
+
+    def __init__(self, ledger: SimulatedLedger, outside: Outside, tell: Callable[[str], None]) -> None:
+        self.violations: list[str] = []
+        self.crossed = 0
+        self._ledger = ledger
+        self._outside = outside
+        self._tell = tell
+        self._posts: dict[str, Post] = {}
+        self.known_life: Callable[[], int] = lambda: 0
+        limits = outside.profile.rules.get("limits", {})
+        self._daily = int(limits.get("ucred_per_day", 500)) * WEI_PER_UCRED
+        rates = outside.profile
+        gaps = rates.line_late or rates.line_lost or rates.log_cut or rates.debits
+        self._by_purchase = rates.logs and not gaps
+
+    def posted(self, post: Post) -> None:
+        """A request leaves: it must be written down, alone, under no hold, and within the limits."""
+        attempt = post.attempt
+        self._tell(f"post {attempt.memo}")
+        self._posts[attempt.memo] = post
+        for row in self._query(
+            "SELECT state, number FROM attempts WHERE correction = ?", (attempt.correction,)
+        ):
+            if row[1] == attempt.number and row[0] not in ("sending", "in_doubt", "moot"):
+                self._wrong(f"attempt {attempt.name} is sent as {row[0]}")
+            elif row[1] != attempt.number and row[0] in ("sending", "in_doubt", "applied"):
+                self._wrong(f"attempt {attempt.name} is sent while attempt {row[1]} is {row[0]}")
+        self._refuse_posts_under_a_hold(attempt)
+        self._refuse_posts_over_a_limit(attempt)
+        if self._forgot_before(post):
+            self._wrong(f"attempt {attempt.name} is sent to an indexer that forgot")
+        if not self._query(
+            "SELECT 1 FROM attempts WHERE correction = ? AND number = ?",
+            (attempt.correction, attempt.number),
+        ):
+            self._wrong(f"attempt {attempt.name} is sent and not written down")
+
+    def credited(self, credit: Credit) -> None:
+        """A credit took effect: never twice by us, and not by us after another that could be known."""
+        self._tell(f"credit {credit.memo} {credit.amount}")
+        if credit.namespace is None:
+            return
+        of_purchase = [found for found in self._outside.credits if found.namespace == credit.namespace]
+        is_mint = credit.memo.startswith("purchase:")
+        if is_mint and any(found.ours for found in of_purchase):
+            self._wrong(f"{credit.namespace} is credited by us before the payments API was done")
+        if sum(found.ours for found in of_purchase) > 1:
+            self._wrong(f"{credit.namespace} is credited twice by us")
+        others = of_purchase if self._by_purchase else self._others_on(credit.account)
+        if credit.ours and len(others) > 1:
+            self._judge_crossing(credit, others[0])
+
+    def _others_on(self, account: str) -> list[Credit]:
+        """Where only balances tell, whose purchase a credit is for is a convention: count by account.
+
+        Give the credits of the account that are too many, and the newest one, which is ours.
+        """
+        given = {
+            found.namespace: found for found in self._outside.credits if found.account == account
+        }
+        given.pop(None, None)
+        owed = sum(found.account == account for found in self._outside.purchases.values())
+        return list(given.values())[owed - 1 :] if len(given) > owed else []
+
+    def at_the_end(self, engine: Engine) -> None:
+        """Nothing is claimed that is not, nothing has vanished, and the history is whole."""
+        claimed = self._claims()
+        for purchase in self._outside.purchases.values():
+            credits_found = self._outside.credits_of(purchase)
+            if claimed.get(purchase.payment_intent) and not any(found.ours for found in credits_found):
+                self._wrong(f"{purchase.namespace} is said to be credited by us and is not")
+            if self._by_purchase and not credits_found and not purchase.refunded:
+                self._must_be_listed(purchase, engine)
+        if not self._by_purchase:
+            for account in {found.account for found in self._outside.purchases.values()}:
+                self._must_be_listed_by_account(account)
+        self._check_history()
+
+    def _refuse_posts_under_a_hold(self, attempt: Attempt) -> None:
+        began = to_micros(attempt.began)
+        if self._query("SELECT 1 FROM holds WHERE released IS NULL AND raised < ?", (began,)):
+            self._wrong(f"attempt {attempt.name} is sent under a hold")
+
+    def _refuse_posts_over_a_limit(self, attempt: Attempt) -> None:
+        """Nothing is sent over the limit of a day, but what a person approved."""
+        plans = self._query(
+            "SELECT p.approved FROM corrections c JOIN plans p ON p.hash = c.plan WHERE c.id = ?",
+            (attempt.correction,),
+        )
+        if plans and plans[0][0] is not None:
+            return
+        since = to_micros(attempt.began) - _A_DAY_US
+        spent = self._query(
+            "SELECT amount FROM attempts WHERE state IN ('sending', 'in_doubt', 'applied') AND began > ?",
+            (since,),
+        )
+        if sum(int(row[0]) for row in spent) > self._daily:
+            self._wrong(f"attempt {attempt.name} is over the limit of a day")
+
+    def _forgot_before(self, post: Post) -> bool:
+        """Whether the indexer had lost its state before we looked, and the ledger could know."""
+        restarted = self._outside.restarted
+        if restarted is None or restarted >= post.looked or self.known_life() == self._outside.life:
+            return False
+        receipts = self._query(
+            "SELECT 1 FROM corrections WHERE state = 'confirmed' AND account <> ? "
+            "AND epoch = (SELECT max(number) FROM epochs) AND changed < ?",
+            (post.attempt.account, to_micros(NOON) + int(restarted * 1e6)),
+        )
+        return bool(receipts)
+
+    def _judge_crossing(self, ours: Credit, other: Credit) -> None:
+        post = self._posts[ours.memo]
+        if other.at < post.looked:
+            self._wrong(
+                f"{ours.namespace} is credited by us although {other.memo} was there before we looked"
+            )
+        else:
+            self.crossed += 1
+
+    def _claims(self) -> Counter[str]:
+        """The purchases that a receipt of the present epoch calls credited."""
+        epoch = "SELECT max(number) FROM epochs"
+        rows = self._query(
+            f"SELECT payment_intent FROM corrections WHERE state = ? AND epoch = ({epoch})",
+            (CorrectionState.CONFIRMED.value,),
+        )
+        holds = self._query("SELECT 1 FROM holds WHERE released IS NULL", ())
+        forgot = self._query("SELECT 1 FROM epochs WHERE number > 1", ())
+        unknown_reset = self._outside.life > 0 and (holds or not forgot)
+        return Counter() if unknown_reset else Counter(row[0] for row in rows)
+
+    def _must_be_listed(self, purchase: Purchase, engine: Engine) -> None:
+        """A purchase that was never credited is before a person, or waits for one who released nothing."""
+        name = (purchase.payment_intent,)
+        if self._query("SELECT 1 FROM breaks WHERE payment_intent = ? AND resolved IS NULL", name):
+            return
+        if self._query("SELECT 1 FROM holds WHERE released IS NULL", ()):
+            return
+        found = self._query("SELECT verdict, reason FROM purchases WHERE payment_intent = ?", name)
+        verdict, reason = found[0] if found else (None, None)
+        hidden = reason == "top_ups_unknown" and engine.network.rates.other_writers
+        if verdict == "pending" or hidden:
+            return
+        self._wrong(f"{purchase.namespace} is {verdict} ({reason}), has no credit and nobody is told")
+
+    def _must_be_listed_by_account(self, account: str) -> None:
+        """As many purchases of an account as it has credits too few are before a person."""
+        owed = [
+            found
+            for found in self._outside.purchases.values()
+            if found.account == account and not found.refunded
+        ]
+        given = [found for found in self._outside.credits if found.account == account and found.namespace]
+        if len(given) >= len(owed) or self._query("SELECT 1 FROM holds WHERE released IS NULL", ()):
+            return
+        listed = self._query(
+            "SELECT DISTINCT b.payment_intent FROM breaks b JOIN purchases p USING (payment_intent) "
+            "WHERE b.resolved IS NULL AND p.account = ?",
+            (account,),
+        )
+        waiting = self._query(
+            "SELECT 1 FROM purchases WHERE account = ? AND (verdict IS NULL OR verdict = 'pending' "
+            "OR reason = 'top_ups_unknown')",
+            (account,),
+        )
+        if len(listed) + len(waiting) < len(owed) - len(given):
+            self._wrong(f"{account} has {len(given)} credits for {len(owed)} purchases, nobody is told")
+
+    def _check_history(self) -> None:
+        rows = self._query("SELECT sequence, previous, hash FROM history ORDER BY sequence", ())
+        before = "0" * 64
+        for place, (sequence, previous, hashed) in enumerate(rows, 1):
+            if sequence != place or previous != before:
+                self._wrong(f"the history breaks at {sequence}")
+                return
+            before = hashed
+
+    def _query(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        return self._ledger._raw().execute(statement, values).fetchall()
+
+    def _wrong(self, what: str) -> None:
+        self._tell(f"WRONG {what}")
+        self.violations.append(what)

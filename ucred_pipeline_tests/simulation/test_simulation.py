@@ -1,0 +1,56 @@
+"""The real engine and ledger in a simulated world: no schedule credits twice, none loses a purchase."""
+
+from dataclasses import replace
+
+import pytest
+
+from ucred_pipeline_tests.simulation.campaign import Figures, shrink
+from ucred_pipeline_tests.simulation.mutants import MUTANTS
+from ucred_pipeline_tests.simulation.profiles import PROFILES, named
+from ucred_pipeline_tests.simulation.schedule import Case, case_of, play
+
+#: Together 2,000 seeds and more, in parts of which each is a test of its own.
+_PARTS = 42
+_SEEDS = 48
+
+
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_no_schedule_violates_an_oracle(part: int) -> None:
+    """Whatever goes wrong, nothing is credited twice, claimed wrongly, sent unwritten, or lost."""
+    outcomes = [play(case_of(seed)) for seed in range(part * _SEEDS, (part + 1) * _SEEDS)]
+
+    assert {outcome.seed: outcome.violations for outcome in outcomes if outcome.violations} == {}
+    assert sum(outcome.posts for outcome in outcomes) > 0
+    assert any(outcome.faults for outcome in outcomes)
+
+
+def test_a_seed_is_one_schedule() -> None:
+    """Played twice, a seed gives the same trace to the last line: so a failure can be looked at again."""
+    for profile in PROFILES:
+        case = Case(7, profile, traced=True)
+
+        assert play(case).trace == play(case).trace
+
+
+@pytest.mark.parametrize(("profile", "least"), [("logs", 0.98), ("balances", 0.90)])
+def test_most_corrections_need_no_person(profile: str, least: float) -> None:
+    """With each fault at 5%, logs settle at least 98% of the corrections by themselves, balances 90%."""
+    figures = Figures()
+    for seed in range(10_000, 10_120):
+        figures.add(play(Case(seed, replace(named(profile), request=0.05))))
+
+    assert sum(figures.ended.values()) > 150
+    assert figures.unaided >= least
+
+
+def test_a_failure_becomes_smaller() -> None:
+    """A failing schedule loses the purchases and faults that it does not need, and still fails."""
+    mutant = next(found for found in MUTANTS if found.name == "retry_in_doubt")
+    with mutant.at_work():
+        failing = next(case for seed in range(60) if play(case := Case(seed, mutant.profile)).violations)
+        smaller = shrink(failing)
+        outcome = play(smaller)
+
+    assert outcome.violations
+    assert sum(outcome.faults.values()) <= sum(play(failing).faults.values())
+    assert smaller.spared or smaller.purchases is not None
