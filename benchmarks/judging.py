@@ -40,7 +40,7 @@ def purchases_of(count: int, random: np.random.Generator) -> pd.DataFrame:
 def with_evidence(purchases: pd.DataFrame) -> pd.DataFrame:
     """Add what the judge wants to know and the plain script does not."""
     no = dict.fromkeys(
-        ("foreign", "refunded", "disputed", "voided", "doubt", "minted", "mint_refused", "shares_namespace"),
+        ("foreign", "refunded", "disputed", "voided", "doubt", "minted", "mint_refused", "corrected"),
         False,
     )
     nothing = dict.fromkeys(("receipts", "lines", "lines_other_case"), 0)
@@ -48,6 +48,7 @@ def with_evidence(purchases: pd.DataFrame) -> pd.DataFrame:
         **no,
         **nothing,
         addresses_differ=False,
+        shares_namespace=False,
         name_unreadable=False,
         unexplained=False,
         succeeded=True,

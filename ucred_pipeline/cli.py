@@ -293,6 +293,30 @@ def status(context: click.Context, *, as_json: bool) -> None:
 
 
 @cli.command()
+@click.option("--expect", metavar="HASH", help="A hash that was the newest once: it must still be there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.pass_context
+def verify(context: click.Context, expect: str | None, *, as_json: bool) -> int:
+    """Check that nobody changed the history: every entry is chained to the one before by a hash.
+
+    Says where it breaks first, also where the tables say something else than the history told. Ends
+    with 0 where it is whole, with 1 where it breaks.
+    """
+    from ucred_pipeline.ledger.verification import verify as follow  # noqa: PLC0415
+    from ucred_pipeline.reporting import history  # noqa: PLC0415
+
+    if expect is not None and not re.fullmatch(r"[0-9a-f]{64}", expect):
+        raise click.BadParameter("a hash is 64 hexadecimal digits", param_hint="--expect")
+    with _opened(context) as pipeline, pipeline.ledger.read() as connection, _err.status("...") as status:
+        found = follow(connection, expect, lambda count: status.update(f"{count:,} entries verified"))
+    if as_json:
+        click.echo(json.dumps(history.document(found)))
+    else:
+        _show(history.render(found), context.obj)
+    return Exit.FAULT if found.broken else Exit.DONE
+
+
+@cli.command()
 @click.pass_context
 def doctor(context: click.Context) -> int:
     """Check that everything that a run needs is in order; proves the token without an effect."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, event, text
 
 from ucred_pipeline.ledger.database import Ledger
@@ -27,6 +28,10 @@ _BEGINNING: Final = (
     "INSERT INTO epochs VALUES (1, 0, 'ucred', 'the beginning')",
     "INSERT INTO breaker VALUES (1, 0, 0, false, false)",
 )
+
+# A machine that is busy with other tests draws slowly, which says nothing about the program.
+settings.register_profile("ucred", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("ucred")
 
 
 def missing(what: str) -> NoReturn:

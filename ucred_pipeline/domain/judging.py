@@ -393,7 +393,8 @@ def _keep_back_what_a_surplus_may_cover(case: Case, findings: Findings) -> None:
 def _surpluses(case: Case) -> dict[int, int]:
     """Sum by account what corrected purchases have beyond one credit."""
     facts = case.facts
-    rows = np.flatnonzero((facts.receipts > 0) & (case.proofs > 1) & ~case.no_account)
+    ours = (facts.receipts > 0) | facts.corrected
+    rows = np.flatnonzero(ours & (case.proofs > 1) & ~case.no_account)
     amounts = facts.entitlement.take(rows).times(case.proofs[rows] - 1).to_ints()
     surplus: dict[int, int] = {}
     for account, amount in zip(facts.account[rows].tolist(), amounts, strict=True):

@@ -117,7 +117,9 @@ class Balances:
         in the room, pays for a settled one.
         """
         by_age = self.facts.by_age
-        return by_age[(self.settled | (self.facts.receipts > 0) | self.facts.doubt)[by_age]]
+        return by_age[
+            (self.settled | (self.facts.receipts > 0) | self.facts.corrected | self.facts.doubt)[by_age]
+        ]
 
     def amounts_in_play(self, start: int, end: int) -> list[int]:
         """List what the credits of some purchases in play may be; a doubt may have one of each kind."""

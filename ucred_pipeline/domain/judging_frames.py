@@ -23,6 +23,7 @@ Every purchase of each account, of all time, is a row of `purchases`:
 | receipts | int | confirmed corrections of ours in this epoch |
 | doubt | bool | a correction is claimed, sending, in doubt or quarantined |
 | lines | int | credit lines of the indexer's current life that name the purchase and are in no receipt |
+| corrected | bool | one of those lines is of a correction of ours, of an earlier epoch or a lost ledger |
 | lines_other_case | int | such lines that name its namespace with another account |
 | minted | bool | the payments API's log says Minted, in the indexer's current life |
 | mint_refused | bool | its log says that the mint of this purchase alone was refused with an HTTP status |
@@ -89,6 +90,7 @@ class PurchaseColumn(StrEnum):
     RECEIPTS = "receipts"
     DOUBT = "doubt"
     LINES = "lines"
+    CORRECTED = "corrected"
     LINES_OTHER_CASE = "lines_other_case"
     MINTED = "minted"
     MINT_REFUSED = "mint_refused"
@@ -264,6 +266,7 @@ class PurchaseFacts:
     receipts: Ints
     doubt: Bools
     lines: Ints
+    corrected: Bools
     lines_other_case: Ints
     minted: Bools
     mint_refused: Bools
@@ -300,6 +303,7 @@ class PurchaseFacts:
             receipts=_counts(column(PurchaseColumn.RECEIPTS)),
             doubt=_flags(column(PurchaseColumn.DOUBT)),
             lines=_counts(column(PurchaseColumn.LINES)),
+            corrected=_flags(column(PurchaseColumn.CORRECTED)),
             lines_other_case=_counts(column(PurchaseColumn.LINES_OTHER_CASE)),
             minted=_flags(column(PurchaseColumn.MINTED)),
             mint_refused=_flags(column(PurchaseColumn.MINT_REFUSED)),

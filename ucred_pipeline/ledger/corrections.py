@@ -499,8 +499,14 @@ def knows_no_correction(connection: Connection) -> bool:
     return connection.execute(select(corrections.c.id).limit(1)).first() is None
 
 
-def unknown_corrections(connection: Connection) -> list[str]:
-    """The corrections that the indexer's log shows and the ledger does not have."""
-    seen = credit_lines.c.correction
-    chosen = select(seen).where(seen.is_not(None), seen.not_in(select(corrections.c.id))).distinct()
-    return [name for name in connection.execute(chosen).scalars() if name is not None]
+def unknown_attempts(connection: Connection) -> frozenset[str]:
+    """The attempts of ours that the indexer's log shows and the ledger does not have, by their names."""
+    c = credit_lines.c
+    known = (attempts.c.correction == c.correction) & (attempts.c.number == c.attempt)
+    chosen = (
+        select(c.correction, c.attempt)
+        .outerjoin(attempts, known)
+        .where(c.correction.is_not(None), attempts.c.correction.is_(None))
+        .distinct()
+    )
+    return frozenset(f"{row.correction}.{row.attempt}" for row in connection.execute(chosen))

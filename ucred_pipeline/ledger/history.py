@@ -43,7 +43,7 @@ def record(connection: Connection, entry: Entry) -> None:
             event=entry.event,
             detail=detail,
             previous=previous,
-            hash=_hash(sequence, entry, detail, previous),
+            hash=hash_of(sequence, entry.at, entry.actor, entry.subject, entry.event, detail, previous),
         )
     )
 
@@ -61,6 +61,9 @@ def length(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(history)).scalar_one()
 
 
-def _hash(sequence: int, entry: Entry, detail: str, previous: str) -> str:
-    told = [sequence, to_micros(entry.at), entry.actor, entry.subject, entry.event, detail, previous]
+def hash_of(  # noqa: PLR0913, PLR0917 - the fields of an entry, in the order in which they are hashed
+    sequence: int, at: datetime, actor: str, subject: str, event: str, detail: str, previous: str
+) -> str:
+    """Hash an entry: SHA-256 of the JSON list of its number, microseconds, texts and the hash before it."""
+    told = [sequence, to_micros(at), actor, subject, event, detail, previous]
     return sha256(orjson.dumps(told)).hexdigest()

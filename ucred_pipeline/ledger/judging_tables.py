@@ -88,6 +88,7 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     frame = _with_corrections(frame, own)
     lines = lines[~lines["correction"].isin(set(_confirmed(own)["id"]))]
     frame = _with_lines(frame, lines)
+    frame["corrected"] = _named_by_a_correction(frame, lines)
     mints = _mints(connection, coverage)
     frame = _with_mints(frame, mints)
     frame["name_unreadable"] = _unreadable(frame["account"]) | _unreadable(frame["namespace"])
@@ -180,11 +181,11 @@ def _lines(connection: Connection) -> pd.DataFrame:
 
 
 def _corrections(connection: Connection, lines: pd.DataFrame) -> pd.DataFrame:
-    """Corrections that were confirmed or are under way, of or on marked accounts, and how often each counts.
+    """Corrections of this epoch that were confirmed or are under way, of or on marked accounts.
 
-    One of this epoch counts once, and again for every further line with its memo; one of an earlier
-    epoch counts as often as the present life's log shows it. A credit that was settled later took
-    effect at an unknown moment before it was: `known_us`.
+    A confirmed one counts once, and again for every further line with its memo. Those of an earlier epoch
+    are evidence only by their lines, as anybody's: the state that acknowledged them is lost. A credit that
+    was settled later took effect at an unknown moment before it was: `known_us`.
     """
     c = corrections.c
     of_purchase = select(purchases.c.payment_intent).join(
@@ -196,20 +197,20 @@ def _corrections(connection: Connection, lines: pd.DataFrame) -> pd.DataFrame:
         c.payment_intent,
         c.account,
         c.state,
-        (c.epoch == current_epoch(connection)).label("is_of_epoch"),
         _wei(c.amount).label("amount"),
         _us(c.changed).label("known_us"),
     ).where(
         c.payment_intent.in_(of_purchase) | c.account.in_(on_account),
+        c.epoch == current_epoch(connection),
         c.state.in_([CorrectionState.CONFIRMED, *sorted(ACTIVE)]),
     )
     own = _frame(connection, chosen)
     seen = own["id"].map(lines.groupby("correction", observed=True).size()).fillna(0).astype("int64")
-    return own.assign(times=np.where(own["is_of_epoch"].astype(bool), np.maximum(seen, 1), seen))
+    return own.assign(times=np.maximum(seen, 1))
 
 
 def _confirmed(own: pd.DataFrame) -> pd.DataFrame:
-    return own[(own["state"] == CorrectionState.CONFIRMED.value) & (own["times"] > 0)]
+    return own[own["state"] == CorrectionState.CONFIRMED.value]
 
 
 def _with_corrections(frame: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
@@ -235,6 +236,12 @@ def _with_lines(frame: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     frame["shares_namespace"] = sharing > 1
     frame["lines_other_case"] = _named_elsewhere(frame, lines, found)
     return frame
+
+
+def _named_by_a_correction(frame: pd.DataFrame, lines: pd.DataFrame) -> Any:
+    """Whether a line that is ours, and no receipt of this epoch, names the purchase."""
+    ours = lines.loc[lines["correction"].notna(), _PAIR].drop_duplicates().assign(corrected=True)
+    return frame[_PAIR].merge(ours, how="left", on=_PAIR)["corrected"].notna().to_numpy()
 
 
 def _named_elsewhere(frame: pd.DataFrame, lines: pd.DataFrame, own_account: Any) -> Any:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.ledger.errors import TooEarly
@@ -119,7 +119,7 @@ def open_epoch(connection: Connection, signed: Signed) -> int:
             f"a request may still take effect until {latest:%Y-%m-%d %H:%M:%S} UTC; "
             "release --new-epoch after that"
         )
-    connection.execute(update(attempts).where(unsettled).values(state=AttemptState.MOOT))
+    _make_moot(connection, unsettled, signed)
     _close_open_corrections(connection, signed)
     number = current_epoch(connection) + 1
     connection.execute(
@@ -130,6 +130,13 @@ def open_epoch(connection: Connection, signed: Signed) -> int:
     mark_groups(connection, connection.execute(select(purchases.c.judged_with).distinct()).scalars())
     record(connection, Entry(signed.at, signed.actor, f"epoch:{number}", "opened", {"reason": signed.reason}))
     return number
+
+
+def _make_moot(connection: Connection, unsettled: ColumnElement[bool], signed: Signed) -> None:
+    for row in connection.execute(select(attempts.c.correction, attempts.c.number).where(unsettled)).all():
+        subject, told = f"attempt:{row.correction}.{row.number}", {"reason": signed.reason}
+        record(connection, Entry(signed.at, signed.actor, subject, AttemptState.MOOT, told))
+    connection.execute(update(attempts).where(unsettled).values(state=AttemptState.MOOT))
 
 
 def _close_open_corrections(connection: Connection, signed: Signed) -> None:

@@ -15,7 +15,7 @@ from ucred_pipeline.domain.replay import Replay, replay
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger import mirror
 from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten
-from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_corrections
+from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_attempts
 from ucred_pipeline.ledger.purchases import Days, accounts_to_read, refresh_purchases
 from ucred_pipeline.ledger.reads import (
     LAST_AUDIT,
@@ -43,6 +43,8 @@ from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, 
 LOG_PROOF: Final = "log_proof"
 #: The note of when the first sweep began: what it had read by then may have changed since.
 _SWEEP_BEGAN: Final = "first_sweep_began_us"
+#: The note of the credits in the log for which a hold has asked a person already.
+_LOST: Final = "lost_attempts"
 _GENESIS_ROOT: Final = state_root(GENESIS)
 _MISSED_EVENTS: Final = timedelta(days=90)
 #: How long a payment that is not final is left alone; its events are followed anyway.
@@ -309,14 +311,20 @@ def _read_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally) -> dict[s
         tally.add(len(log.lines), mirror.store_credit_lines(connection, found.lines))
         proof = _proof(found, audit)
         leave_note(connection, LOG_PROOF, proof)
-        lost = unknown_corrections(connection)
-        if lost and knows_no_correction(connection):
-            told = "the log shows corrections, and this ledger knows of none: another ledger made them"
-            raise_hold(connection, HoldKind.LEDGER_LOST, Signed("pipeline", pipeline.clock.now(), told))
-        elif lost:
-            told = f"the log shows {len(lost)} corrections that this ledger does not have: it lost rows"
-            raise_hold(connection, HoldKind.LEDGER_LOST, Signed("pipeline", pipeline.clock.now(), told))
+        _hold_for_lost_rows(pipeline, connection)
     return proof | {"damaged": log.damaged}
+
+
+def _hold_for_lost_rows(pipeline: Pipeline, connection: Connection) -> None:
+    """Hold where the log shows credits of ours that the ledger lost, until a person has looked at them."""
+    lost, known = unknown_attempts(connection), set(note(connection, _LOST) or ())
+    if lost <= known:
+        return
+    told = f"the log shows {len(lost)} credits of ours that this ledger does not have: it lost rows"
+    if knows_no_correction(connection):
+        told = "the log shows corrections, and this ledger knows of none: another ledger made them"
+    raise_hold(connection, HoldKind.LEDGER_LOST, Signed("pipeline", pipeline.clock.now(), told))
+    leave_note(connection, _LOST, sorted(lost))
 
 
 def _proof(found: Replay, audit: dict[str, Any]) -> dict[str, Any]:

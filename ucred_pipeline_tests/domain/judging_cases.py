@@ -47,6 +47,7 @@ def purchase(name: str = "pi_1", /, **differing: Any) -> dict[str, Any]:
         "receipts": 0,
         "doubt": False,
         "lines": 0,
+        "corrected": False,
         "lines_other_case": 0,
         "minted": False,
         "mint_refused": False,

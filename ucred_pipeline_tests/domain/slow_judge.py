@@ -180,7 +180,7 @@ def room_of(rows: list[Row], waiting: list[Row], found: Found, balance: Row, evi
         unsettled=total([row for row in waiting if row not in settled], lambda _: 1) + total(maybe, unseen),
         rivals=total([row for row in others if row not in maybe], unseen),
         settled=settled,
-        corrected=[row for row in rows if row["receipts"] or row["doubt"]],
+        corrected=[row for row in rows if row["receipts"] or row["corrected"] or row["doubt"]],
         maybe=maybe,
         covered=("credited", "top_ups_unknown" if evidence.other_writers else "balance_covers"),
         sibling="sibling_in_doubt" if any(row["doubt"] for row in rows) else "sibling_within_grace",
@@ -268,7 +268,7 @@ def unread(row: Row, reason: str, evidence: Evidence) -> tuple[str, str]:
 
 def keep_back(rows: list[Row], verdicts: dict[str, tuple[str, str]], evidence: Evidence) -> None:
     """Take back what lacks where Stripe may withdraw it, or where a surplus of ours may cover it."""
-    corrected = [row for row in rows if row["receipts"]]
+    corrected = [row for row in rows if row["receipts"] or row["corrected"]]
     surplus = sum(int(row["entitlement"]) * max(proofs(row, evidence) - 1, 0) for row in corrected)
     for row in rows:
         verdict, reason = verdicts[row["payment_intent"]]

@@ -50,6 +50,7 @@ purchases_drawn = st.fixed_dictionaries(
                 "doubt",
                 "minted",
                 "mint_refused",
+                "corrected",
                 "shares_namespace",
                 "addresses_differ",
             ],

@@ -1,1 +1,1 @@
-"""A deterministic simulation: the real engine and the real ledger in a world in which everything goes wrong."""
+"""A deterministic simulation: the engine and the real ledger in a world in which everything goes wrong."""

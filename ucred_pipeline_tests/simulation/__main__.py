@@ -29,7 +29,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m ucred_pipeline_tests.simulation",
-        description="Plays schedules of the real engine and ledger in a world in which everything goes wrong.",
+        description="Plays schedules of the real engine and ledger in a world where everything goes wrong.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="play many seeds over all cores; show progress and figures")

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -161,7 +161,7 @@ class Engine:
         """Settle what waits for a person by the truth, which a person finds in the indexer's own log."""
         book = crediting.book_of(self.pipeline(process), "by hand", "ada")
         with self.ledger.read() as connection:
-            asked = [found for found in open_breaks(connection, "in_doubt")]
+            asked = open_breaks(connection, "in_doubt")
             quarantined = set(
                 connection.exec_driver_sql(
                     "SELECT payment_intent FROM corrections WHERE state = 'quarantined'"
@@ -197,6 +197,9 @@ class Engine:
             if self._sender is me:
                 self._sender = None
 
+    def _run_on_stage(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.network.process.run(work)
+
     @contextmanager
     def on_stage(self, seed: int) -> Iterator[None]:
         """Put the simulated world in the place of the real one."""
@@ -204,7 +207,7 @@ class Engine:
         network = self.network
         with ExitStack() as stack:
             for where, name, instead in (
-                (asyncio, "run", lambda work: network.process.run(work)),
+                (asyncio, "run", self._run_on_stage),
                 (reading, "IndexerSource", lambda *_: SimulatedSource(network)),
                 (reading, "read_indexer_log", lambda _: CreditLog(network.outside.readable_log(), 0)),
                 (crediting, "sole_sender", self.sole_sender),

@@ -15,9 +15,11 @@ from ucred_pipeline.corrections import issuing
 from ucred_pipeline.corrections.issuing import Issuer
 from ucred_pipeline.corrections.preflight import Gates
 from ucred_pipeline.corrections.settling import LogProof, Settler
-from ucred_pipeline.domain.answers import Answer, Effect
+from ucred_pipeline.domain.answers import NO_ANSWER, Answer, Effect, read_answer
 from ucred_pipeline.domain.corrections import Attempt, AttemptState, Correction, CorrectionState
+from ucred_pipeline.domain.memos import memo_of
 from ucred_pipeline.ledger import corrections as ledger_corrections
+from ucred_pipeline.ledger import mirror
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.safety import Signed, open_epoch
 from ucred_pipeline.orchestration import crediting, judgement, pipeline, reading
@@ -49,7 +51,7 @@ class Mutant:
 
 def _believing(is_failure: Callable[[Answer], bool]) -> list[Patch]:
     """Hold some answers that prove nothing for failures."""
-    honest, silence = issuing.read_answer, issuing.NO_ANSWER
+    honest, silence = read_answer, NO_ANSWER
 
     def read(*told: Any) -> Answer:
         return believe(honest(*told))
@@ -67,7 +69,7 @@ def _no_write_ahead() -> list[Patch]:
     async def send(self: Issuer, indexer: Any, claimed: Any, request: Any, ceiling: Any) -> None:
         with self._ledger.read() as connection:
             number = 1 + len(ledger_corrections.attempts_of(connection, claimed.id))
-        memo = ledger_corrections.memo_of(claimed.kind, claimed.namespace, claimed.id, number)
+        memo = memo_of(claimed.kind, claimed.namespace, claimed.id, number)
         unwritten = Attempt(
             claimed.id, number, AttemptState.SENDING, claimed.account, claimed.amount, memo,
             request.balance_before, request.root_before, request.account_quiet, self._clock.now(),
@@ -129,8 +131,8 @@ def _no_memory() -> list[Patch]:
     return [
         (Gates, "check_memory", remembers),
         (reading, "forgotten", lambda *_, **__: []),
-        (reading.mirror, "fallen_balances", lambda *_: []),
-        (reading.mirror, "holds_anything", lambda *_: False),
+        (mirror, "fallen_balances", lambda *_: []),
+        (mirror, "holds_anything", lambda *_: False),
     ]
 
 
@@ -145,7 +147,7 @@ def _no_clock_gate() -> list[Patch]:
 
 def _trusting_logs() -> list[Patch]:
     """Take every log for complete."""
-    honest, evidence = crediting.log_proof, judgement._evidence
+    honest, evidence = judgement.log_proof, judgement._evidence
 
     def proof(connection: Any) -> LogProof | None:
         found = honest(connection)
@@ -226,7 +228,7 @@ def _debits_forgotten() -> list[Patch]:
 
 
 def _unfenced() -> list[Patch]:
-    return [(ledger_corrections, "_fenced", lambda connection, claimed: claimed)]
+    return [(ledger_corrections, "_fenced", lambda _, claimed: claimed)]
 
 
 #: Installations in which what a mutant breaks shows soon.

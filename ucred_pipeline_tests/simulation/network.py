@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import orjson
 
@@ -166,24 +166,19 @@ class SimulatedConnection:
 
     def _way(self) -> Way:
         """Draw whether it takes effect, when, and what comes back, whether or not the sender lives."""
-        soon = self._network.fate.between(0.001, 0.4)
-        one_of = self._network.fate.one_of
-        if self._strikes("request_lost"):
-            return Way(None, None)
-        if self._strikes("error_before"):
-            return Way(None, soon, one_of(_BEFORE))
-        if self._strikes("refused", 0.3):
-            return Way(None, soon, one_of(_KNOWN_REFUSALS))
-        if self._strikes("slow"):
-            late = self._network.fate.between(1, QUIESCENCE_S)
-            return Way(late, late + soon)
-        if self._strikes("reply_lost"):
-            return Way(soon / 2, None)
-        if self._strikes("error_then_effect"):
-            return Way(self._network.fate.between(1, QUIESCENCE_S), soon, one_of(_AFTER))
-        if self._strikes("error_after"):
-            return Way(soon / 2, soon, one_of(_AFTER))
-        return Way(soon / 2, soon)
+        fate = self._network.fate
+        soon, late = fate.between(0.001, 0.4), fate.between(1, QUIESCENCE_S)
+        ways = (
+            ("request_lost", 1.0, Way(None, None)),
+            ("error_before", 1.0, Way(None, soon, fate.one_of(_BEFORE))),
+            ("refused", 0.1, Way(None, soon, fate.one_of(_KNOWN_REFUSALS))),
+            ("slow", 1.0, Way(late, late + soon)),
+            ("reply_lost", 1.0, Way(soon / 2, None)),
+            ("error_then_effect", 1.0, Way(late, soon, fate.one_of(_AFTER))),
+            ("error_after", 1.0, Way(soon / 2, soon, fate.one_of(_AFTER))),
+        )
+        drawn = (way for fault, share, way in ways if self._strikes(fault, share))
+        return next(drawn, Way(soon / 2, soon))
 
     def _apply(self, post: Post) -> None:
         attempt, outside = post.attempt, self._network.outside
@@ -207,7 +202,7 @@ class SimulatedSource:
     def __init__(self, network: Network) -> None:
         self._network = network
 
-    async def __aenter__(self) -> "SimulatedSource":
+    async def __aenter__(self) -> Self:
         await self._network.travel("source")
         if self._network.fate.strikes("source_down", self._network.rates.read):
             raise SourceUnreadable("indexer", "Connection refused", "Start the indexer.")

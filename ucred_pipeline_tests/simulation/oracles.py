@@ -75,9 +75,7 @@ class Oracles:
 
         Give the credits of the account that are too many, and the newest one, which is ours.
         """
-        given = {
-            found.namespace: found for found in self._outside.credits if found.account == account
-        }
+        given = {found.namespace: found for found in self._outside.credits if found.account == account}
         given.pop(None, None)
         owed = sum(found.account == account for found in self._outside.purchases.values())
         return list(given.values())[owed - 1 :] if len(given) > owed else []

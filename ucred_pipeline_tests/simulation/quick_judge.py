@@ -88,9 +88,7 @@ def _rows(connection: Connection, coverage: Coverage) -> list[Row]:
 def _row(row: Row, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
     mine = [each for each in own if each.payment_intent == row["payment_intent"]]
     receipts = sum(_times(each, lines) for each in mine if each.state == CorrectionState.CONFIRMED)
-    confirmed = {
-        each.id for each in own if each.state == CorrectionState.CONFIRMED and _times(each, lines) > 0
-    }
+    confirmed = {each.id for each in own if each.state == CorrectionState.CONFIRMED}
     others = [
         line
         for line in lines
@@ -109,22 +107,22 @@ def _row(row: Row, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
         "receipts": receipts,
         "doubt": any(each.state in ACTIVE for each in mine),
         "lines": len(others),
+        "corrected": any(line.correction for line in others),
         "lines_other_case": 0,
         "decision": None,
     }
 
 
 def _times(correction: Any, lines: list[Any]) -> int:
-    seen = sum(line.correction == correction.id for line in lines)
-    return max(seen, 1) if correction.of_epoch else seen
+    return max([line.correction for line in lines].count(correction.id), 1)
 
 
 def _own(connection: Connection) -> list[Any]:
     c = corrections.c
     states = [CorrectionState.CONFIRMED, *sorted(ACTIVE)]
-    of_epoch = (c.epoch == current_epoch(connection)).label("of_epoch")
-    chosen = select(c.id, c.payment_intent, c.account, c.state, c.changed, of_epoch)
-    return list(connection.execute(chosen.where(c.state.in_(states))))
+    chosen = select(c.id, c.payment_intent, c.account, c.state, c.changed)
+    of_epoch = c.epoch == current_epoch(connection)
+    return list(connection.execute(chosen.where(c.state.in_(states), of_epoch)))
 
 
 def _lines(connection: Connection) -> list[Any]:
@@ -143,11 +141,7 @@ def _balances(connection: Connection, coverage: Coverage, accounts: list[str]) -
         as_of = max(row.began, coverage.root_as_of_us) if still_holds else row.began
         on_account = [line for line in lines if line.account == row.account]
         confirmed = [
-            each
-            for each in own
-            if each.account == row.account
-            and each.state == CorrectionState.CONFIRMED
-            and _times(each, lines) > 0
+            each for each in own if each.account == row.account and each.state == CorrectionState.CONFIRMED
         ]
         ids = {each.id for each in confirmed}
         told = [to_micros(line.at) + coverage.skew_us for line in on_account if line.correction not in ids]

@@ -153,7 +153,7 @@ class _Schedule:
     def _support(self) -> None:
         """Credit by hand where the pipeline has nothing under way: what the runbook allows support."""
         under_way = "state NOT IN ('confirmed', 'superseded', 'cancelled', 'epoch_closed')"
-        rows = self._oracles._query(f"SELECT account FROM corrections WHERE {under_way}", ())  # noqa: S608
+        rows = self._oracles._query(f"SELECT account FROM corrections WHERE {under_way}", ())
         busy = {row[0] for row in rows}
         free = [
             found

@@ -32,7 +32,7 @@ def test_a_seed_is_one_schedule() -> None:
         assert play(case).trace == play(case).trace
 
 
-@pytest.mark.parametrize(("profile", "least"), [("logs", 0.98), ("balances", 0.90)])
+@pytest.mark.parametrize("profile, least", [("logs", 0.98), ("balances", 0.90)])
 def test_most_corrections_need_no_person(profile: str, least: float) -> None:
     """With each fault at 5%, logs settle at least 98% of the corrections by themselves, balances 90%."""
     figures = Figures()
