@@ -8,7 +8,9 @@ endif
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types rooms dev bench lock clean
+SEEDS ?= 25000
+START ?= 0
+.PHONY: help demo test simulate lint format types rooms dev bench lock clean
 
 help:  ## Show what there is
 	@$(PYTHON) -c "import re; print(*(f'make {t:8} {h}' for t, h in re.findall(r'^(\w+):.*?## (.*)', open('Makefile').read(), re.M)), sep='\n')"
@@ -25,6 +27,10 @@ demo: $(READY)  ## Set up, then find and put right what lacks in a sandbox
 
 test: $(READY)  ## Set up, then run the tests
 	$(BIN)/python -m pytest
+
+simulate: $(READY)  ## Play SEEDS schedules in a simulated world over all cores, and switch each rule off
+	$(BIN)/python -m ucred_pipeline_tests.simulation run --seeds $(SEEDS) --start $(START)
+	$(BIN)/python -m ucred_pipeline_tests.simulation mutants
 
 lint: $(READY)  ## Check style, the direction of imports, and the lock
 	$(BIN)/ruff check .

@@ -37,10 +37,10 @@ from ucred_pipeline.domain.answers import (
 )
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState
-from ucred_pipeline.ledger.anchors import anchors
+from ucred_pipeline.ledger.anchors import Anchor, anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.purchases import account_is_quiet, judged_balance
+from ucred_pipeline.ledger.purchases import account_is_quiet, is_past_grace, judged_balance
 from ucred_pipeline.ledger.safety import (
     HoldKind,
     Signed,
@@ -193,22 +193,27 @@ class Issuer:
         sight = await indexer.look()
         self._rules.gates.check_sight(sight)
         with self._ledger.read() as connection:
-            known = anchors(connection) if self._rules.gates.debits_possible else anchors(connection)[:1]
-            remembered = [anchor for anchor in known if anchor.account != claimed.account]
-            quiet = account_is_quiet(connection, claimed.account, self._clock.now() - self._rules.grace)
+            others = [anchor for anchor in anchors(connection) if anchor.account != claimed.account]
+            past_grace = self._clock.now() - self._rules.grace
+            if not is_past_grace(connection, claimed.payment_intent, past_grace):
+                raise NotNow("within_grace")
+            quiet = account_is_quiet(connection, claimed.account, past_grace)
+        remembered = others if self._rules.gates.debits_possible else others[:1]
         await self._rules.gates.check_memory(indexer, remembered)
         balance = await indexer.balance(claimed.account)
         if balance != self._judged[claimed.account]:
             raise NotNow("evidence_changed")
-        return self._request(sight, balance, quiet=quiet)
+        return self._request(sight, balance, remembered[0] if remembered else None, quiet=quiet)
 
-    def _request(self, sight: Sight, balance: int, *, quiet: bool) -> Request:
+    def _request(self, sight: Sight, balance: int, witness: Anchor | None, *, quiet: bool) -> Request:
         deadline = self._clock.now() + self._rules.send_deadline
         return Request(
             build=str(sight.build),
             balance_before=balance,
             root_before=sight.root,
             account_quiet=quiet,
+            witness=witness.account if witness else None,
+            witness_wei=witness.wei if witness else None,
             deadline=deadline,
             settles_after=deadline + self._rules.quiescence,
         )

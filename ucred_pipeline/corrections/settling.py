@@ -1,8 +1,9 @@
 """Settles doubts by evidence: the question is asked again, never the credit.
 
 The ladder of the rules for crediting without idempotency: a line of the log that names the attempt;
-a log proved complete past the time at which absence begins to count; the account's balance, read
-twice; and last a person. Not yet applied is not never applied.
+a log proved complete past the time at which absence begins to count; the state root, where all
+balances are known; the account's balance, read twice; and last a person. Not yet applied is not
+never applied.
 """
 
 from dataclasses import dataclass
@@ -11,16 +12,25 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from ucred_pipeline.domain.clock import Clock, to_micros
-from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState
-from ucred_pipeline.domain.state_root import GENESIS, state_root
+from ucred_pipeline.domain.clock import Clock, from_micros, to_micros
+from ucred_pipeline.domain.corrections import (
+    LIVE_ATTEMPT,
+    Attempt,
+    AttemptState,
+    Correction,
+    CorrectionState,
+)
+from ucred_pipeline.domain.root_proofs import Credited, took_effect
+from ucred_pipeline.domain.state_root import GENESIS, UCRED, Balances, state_root
 from ucred_pipeline.ledger.corrections import CorrectionBook, find_corrections, live_attempt
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import BalanceSeen, account_is_quiet, balance_seen
-from ucred_pipeline.ledger.reads import leave_note, note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
 from ucred_pipeline.ledger.safety import Signed
-from ucred_pipeline.ledger.schema import credit_lines
+from ucred_pipeline.ledger.schema import attempts, balances, credit_lines
 
+#: The longest time between the look at the root and the request that follows it.
+_READS_TAKE: Final = timedelta(minutes=10)
 _GENESIS_ROOT: Final = state_root(GENESIS)
 _DOUBTS: Final = (CorrectionState.IN_DOUBT, CorrectionState.QUARANTINED)
 
@@ -43,6 +53,15 @@ class LogProof:
     audited: datetime
     root: str
     lives: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """Every balance that the indexer has, which its `root`, read at `audited`, proves."""
+
+    balances: Balances
+    root: str
+    audited: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +94,18 @@ class Settler:
         """Settle what can be settled, and put before a person what has waited too long."""
         with self._ledger.read() as connection:
             doubts = find_corrections(connection, states=_DOUBTS)
-        conclusions = [self._settle_one(found, proof) for found in doubts]
+            known = known_state(connection) if doubts else None
+        conclusions = [self._settle_one(found, proof, known) for found in doubts]
         applied = sum(1 for found in conclusions if found and found.applied)
         not_applied = sum(1 for found in conclusions if found and not found.applied)
         return Settled(applied, not_applied, len(doubts) - applied - not_applied)
 
-    def _settle_one(self, found: Correction, proof: LogProof | None) -> Conclusion | None:
+    def _settle_one(
+        self, found: Correction, proof: LogProof | None, known: KnownState | None
+    ) -> Conclusion | None:
         with self._ledger.write() as connection:
             attempt = live_attempt(connection, found.id)
-            conclusion = self._conclude(connection, attempt, proof) if attempt else None
+            conclusion = self._conclude(connection, attempt, proof, known) if attempt else None
         if attempt is None:
             return None
         if conclusion is not None:
@@ -98,13 +120,16 @@ class Settler:
         return self._clock.now() > attempt.began + self._rules.quarantine_after
 
     def _conclude(
-        self, connection: Connection, attempt: Attempt, proof: LogProof | None
+        self, connection: Connection, attempt: Attempt, proof: LogProof | None, known: KnownState | None
     ) -> Conclusion | None:
         if _lines(connection, attempt):
             return Conclusion(applied=True, reason="log_names_the_attempt")
         if proof is not None and self._log_excludes(connection, attempt, proof):
             return Conclusion(applied=False, reason="complete_log_without_it")
-        return self._by_balance(connection, attempt)
+        if not _is_of_this_life(connection, attempt):
+            return None
+        by_root = self._by_root(connection, attempt, known) if known is not None else None
+        return by_root or self._by_balance(connection, attempt)
 
     def _log_excludes(self, connection: Connection, attempt: Attempt, proof: LogProof) -> bool:
         """Whether the log is complete past the quiescence, in the life in which the request was sent."""
@@ -114,6 +139,24 @@ class Settler:
             and not self._rules.debits_possible
             and _same_life(connection, attempt.root_before, proof)
         )
+
+    def _by_root(self, connection: Connection, attempt: Attempt, known: KnownState) -> Conclusion | None:
+        """Conclude from the root before and the whole state past the quiescence.
+
+        That it was applied is concluded on a quiet account only: the one that is left to assume is that
+        nobody gives this account exactly this amount while nothing else changes.
+        """
+        if self._rules.debits_possible or known.audited <= attempt.settles_after:
+            return None
+        since, perhaps = _others_of_ours(connection, attempt)
+        doubtful = Credited(attempt.name, attempt.account, attempt.amount)
+        took = took_effect(known.balances, attempt.root_before, since, [doubtful, *perhaps])
+        if took is None:
+            return None
+        if attempt.name not in took:
+            return Conclusion(applied=False, reason="root_shows_none")
+        quiet = self._is_quiet(connection, attempt)
+        return Conclusion(applied=True, reason="root_shows_it") if quiet else None
 
     def _by_balance(self, connection: Connection, attempt: Attempt) -> Conclusion | None:
         seen = balance_seen(connection, attempt.account)
@@ -150,6 +193,39 @@ def _by_difference(difference: int, amount: int, *, others: bool, debits: bool) 
     return None
 
 
+def known_state(connection: Connection) -> KnownState | None:
+    """All that the indexer holds, where the mirrored balances reproduce the root that it gave last."""
+    audit = note(connection, LAST_AUDIT)
+    if audit is None:
+        return None
+    rows = connection.execute(select(balances.c.account, balances.c.wei)).all()
+    held = {**GENESIS, **{(UCRED, row.account): row.wei for row in rows}}
+    if state_root(held) != audit["root"]:
+        return None
+    return KnownState(held, audit["root"], from_micros(audit["began_us"]))
+
+
+def _others_of_ours(connection: Connection, doubt: Attempt) -> tuple[list[Credited], list[Credited]]:
+    """Our other credits that surely took effect after the doubt's root was read, and those that perhaps did.
+
+    One that began after the doubt is surely later than its root. One that ended before it by more than the
+    reads before a request can take is surely earlier; whatever lies between, and other doubts, is perhaps.
+    """
+    a = attempts.c
+    chosen = select(a.correction, a.number, a.account, a.amount, a.state, a.began, a.finished).where(
+        a.state.in_(sorted(LIVE_ATTEMPT)),
+        a.correction != doubt.correction,
+        a.finished.is_(None) | (a.finished > doubt.began - _READS_TAKE),
+    )
+    since: list[Credited] = []
+    perhaps: list[Credited] = []
+    for row in connection.execute(chosen):
+        found = Credited(f"{row.correction}.{row.number}", row.account, row.amount)
+        later = row.state == AttemptState.APPLIED and row.began > doubt.began
+        (since if later else perhaps).append(found)
+    return since, perhaps
+
+
 def _lines(connection: Connection, attempt: Attempt) -> int:
     c = credit_lines.c
     named = (
@@ -164,6 +240,20 @@ def _same_life(connection: Connection, root_before: str, proof: LogProof) -> boo
         return proof.lives == 1 or root_before == proof.root
     c = credit_lines.c
     return connection.execute(select(c.key).where(c.current, c.state_root == root_before)).first() is not None
+
+
+def _is_of_this_life(connection: Connection, attempt: Attempt) -> bool:
+    """Whether the balances are those of the state that the request was sent to.
+
+    A restart and a request that took effect after it may leave an account as it was. One that held nothing
+    shows what it has now; one that held something needs a witness that still holds what it held.
+    """
+    if attempt.balance_before == 0:
+        return True
+    if attempt.witness is None or attempt.witness_wei is None:
+        return False
+    seen = balance_seen(connection, attempt.witness)
+    return seen is not None and seen.as_of > attempt.settles_after and seen.wei >= attempt.witness_wei
 
 
 def _seen_twice(connection: Connection, attempt: Attempt, seen: BalanceSeen) -> bool:

@@ -130,7 +130,11 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request of a correction; `settles_after` is when its absence begins to count."""
+    """One request of a correction; `settles_after` is when its absence begins to count.
+
+    `witness` is another account that held `witness_wei` when the request left: while it holds no less, the
+    indexer has not forgotten the state that the request was sent to.
+    """
 
     correction: str
     number: int
@@ -141,6 +145,8 @@ class Attempt:
     balance_before: int
     root_before: str
     account_quiet: bool
+    witness: str | None
+    witness_wei: int | None
     began: datetime
     deadline: datetime
     settles_after: datetime

@@ -22,8 +22,19 @@ class Anchor:
 
 
 def anchors(connection: Connection) -> list[Anchor]:
-    """The accounts of the newest confirmed corrections, at most five; before there is one, balances seen."""
-    return _receipts(connection) or _seen(connection)
+    """The accounts of the newest confirmed corrections; where they are few, of balances seen."""
+    known: dict[str, Anchor] = {}
+    for anchor in (*_receipts(connection), *_seen(connection)):
+        known.setdefault(anchor.account, anchor)
+    return list(known.values())[:_MOST]
+
+
+def witnesses(connection: Connection) -> list[str]:
+    """The accounts that bear witness for the requests that are in doubt."""
+    chosen = select(attempts.c.witness).where(
+        attempts.c.state == AttemptState.IN_DOUBT, attempts.c.witness.is_not(None)
+    )
+    return sorted({account for account in connection.execute(chosen).scalars() if account is not None})
 
 
 def forgotten(known: Sequence[Anchor], held: Mapping[str, int], *, debits_possible: bool) -> list[Anchor]:

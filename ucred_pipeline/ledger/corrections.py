@@ -58,12 +58,14 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is known at the moment before a request leaves; amounts in wei."""
+    """What is known at the moment before a request leaves; amounts in wei. See Attempt for the witness."""
 
     build: str
     balance_before: int
     root_before: str
     account_quiet: bool
+    witness: str | None
+    witness_wei: int | None
     deadline: datetime
     settles_after: datetime
 

@@ -332,6 +332,14 @@ def account_is_quiet(connection: Connection, account: str, issued_before: dateti
     return connection.execute(select(purchases.c.payment_intent).where(young).limit(1)).first() is None
 
 
+def is_past_grace(connection: Connection, payment_intent: str, due_before: datetime) -> bool:
+    """Whether the payments API is done with a purchase; a verdict may have been given by a wrong clock."""
+    p = purchases.c
+    chosen = select(func.coalesce(p.due_since, p.created)).where(p.payment_intent == payment_intent)
+    due = connection.execute(chosen).scalar()
+    return due is not None and due <= due_before
+
+
 @dataclass(frozen=True, slots=True)
 class BalanceSeen:
     """An account's balance in wei, and the newest moment as of which it is known to hold."""

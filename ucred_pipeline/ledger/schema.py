@@ -283,6 +283,8 @@ attempts = Table(
     Column("balance_before", Wei, nullable=False),
     Column("root_before", String(64), nullable=False),
     Column("account_quiet", Boolean, nullable=False),
+    Column("witness", Text),
+    Column("witness_wei", Wei),
     Column("began", Moment, nullable=False),
     Column("deadline", Moment, nullable=False),
     Column("settles_after", Moment, nullable=False),

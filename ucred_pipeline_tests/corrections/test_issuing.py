@@ -19,7 +19,7 @@ from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, release_holds
 from ucred_pipeline.ledger.schema import attempts
 from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault
-from ucred_pipeline_tests.corrections.world import GATES, World
+from ucred_pipeline_tests.corrections.world import GATES, WITNESS, World
 from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, item, judge, signed
 
 _C, _A = CorrectionState, AttemptState
@@ -35,7 +35,8 @@ def test_what_lacks_is_credited_once(any_world: World) -> None:
     again = any_world.run()
 
     assert (issued.confirmed, issued.stopped, again.confirmed) == (3, None, 0)
-    assert any_world.indexer.balances == {item(number).account: UCRED for number in (1, 2, 3)}
+    credited = {item(number).account: UCRED for number in (1, 2, 3)}
+    assert any_world.indexer.balances == credited | {WITNESS: 1}
     assert [any_world.state(number) for number in (1, 2, 3)] == [_C.CONFIRMED] * 3
     assert any_world.mirrored(1) == UCRED
 

@@ -32,6 +32,7 @@ from ucred_pipeline_tests.ledger.stories import (
     item,
 )
 
+WITNESS: Final = "acct:user:witness@example.com"
 GATES: Final = Gates((str(REVIEWED),), timedelta(seconds=30), debits_possible=False)
 RULES: Final = IssuingRules(
     gates=GATES,
@@ -67,6 +68,10 @@ class World:
     settling: SettlingRules = SETTLING
     items: dict[int, PlanItem] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Let a stranger hold something, who bears witness that the indexer has not forgotten."""
+        self.indexer.balances[WITNESS] = 1
+
     def lack(self, *numbers: int, **changes: Any) -> list[PlanItem]:
         """Add purchases that lack their UCRED, judged by the balances that the indexer has."""
         found = [item(number, **changes) for number in numbers]
@@ -81,7 +86,7 @@ class World:
     def read_balances(self) -> None:
         """Mirror the accounts' balances as they are, with the root at which they hold."""
         began, root = self.clock.now(), self.indexer.root
-        accounts = sorted({found.account for found in self.items.values()})
+        accounts = sorted({WITNESS, *(found.account for found in self.items.values())})
         read = [BalanceReading(name, self.indexer.balances.get(name, 0), began, root) for name in accounts]
         with self.ledger.write() as connection:
             store_balances(connection, read)

@@ -89,11 +89,15 @@ def test_no_effect_and_no_answer_waits_for_quiescence(
 def test_balances_alone_settle_a_doubt_by_two_later_reads(
     rehearse: Rehearse, fault: str, value: str | None
 ) -> None:
-    """Where nobody else writes, two reads after the quiescence settle a doubt, and one settles nothing."""
+    """Where nobody else writes, two reads after the quiescence settle a doubt, and one settles nothing.
+
+    Somebody else is credited meanwhile, so that the roots do not tell.
+    """
     world, owed = one_lacks(rehearse, "[evidence]\nother_writers = false\n", logs=False)
     held = world.balance(owed.account)
     world.sandbox.faults.set(fault, value, account=owed.account, times=1)
     assert world.reconcile().code == 5
+    world.sandbox.purchase("credited", email="another@example.com", age=2 * DAY)
 
     world.later(timedelta(minutes=30))
     world.reconcile()
@@ -103,6 +107,24 @@ def test_balances_alone_settle_a_doubt_by_two_later_reads(
 
     assert world.sent() == {owed.namespace: 1}
     assert world.balance(owed.account) == held + WEI_PER_UCRED
+
+
+@pytest.mark.parametrize("fault, value", AFTER[:1] + BEFORE[:1])
+def test_the_state_root_settles_a_doubt_without_a_log(
+    rehearse: Rehearse, fault: str, value: str | None
+) -> None:
+    """Where all balances are known, roots before and after show what happened, though others may credit."""
+    world, owed = one_lacks(rehearse, logs=False)
+    world.sandbox.faults.set(fault, value, account=owed.account, times=1)
+    assert world.reconcile().code == 5
+
+    world.later(timedelta(minutes=30))
+    world.reconcile()
+
+    told = [entry.detail.get("reason") for entry in world.told() if entry.subject.startswith("attempt:")]
+    assert told[2] in {"root_shows_it", "root_shows_none"}
+    runs_until_settled(world, owed)
+    assert world.sent() == {owed.namespace: 1}
 
 
 def test_balances_with_other_writers_prove_only_that_nothing_came(rehearse: Rehearse) -> None:
@@ -121,6 +143,7 @@ def test_a_rise_that_others_may_have_made_is_left_to_a_person(rehearse: Rehearse
     world, owed = one_lacks(rehearse, logs=False)
     world.sandbox.faults.set("indexer-drop-after", account=owed.account, times=1)
     assert world.reconcile().code == 5
+    world.sandbox.purchase("credited", email="another@example.com", age=2 * DAY)
     for _ in range(3):
         world.later()
         assert world.reconcile().document["corrections"]["planned"] == 0

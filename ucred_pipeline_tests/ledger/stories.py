@@ -117,7 +117,16 @@ def planned(ledger: Ledger, book: CorrectionBook, *items: PlanItem, **changes: A
 def request_at(now: datetime, **changes: Any) -> Request:
     """Say what is known before a request leaves."""
     deadline = now + timedelta(seconds=20)
-    told = Request("rust-l1-indexer 0.1.0", 0, ROOT, account_quiet=True, deadline=deadline, settles_after=now)
+    told = Request(
+        "rust-l1-indexer 0.1.0",
+        0,
+        ROOT,
+        account_quiet=True,
+        witness=None,
+        witness_wei=None,
+        deadline=deadline,
+        settles_after=now,
+    )
     return replace(told, settles_after=deadline + QUIESCENCE, **changes)
 
 

@@ -40,7 +40,7 @@ INSERT INTO corrections SELECT 'another', {payment_intent}, {kind}, epoch, names
 #: After the one attempt there is, a second one of its correction.
 _ANOTHER_ATTEMPT: Final = """
 INSERT INTO attempts SELECT correction, number + 1, '{state}', run_id, owner, fence, account, amount, memo,
-build, balance_before, root_before, account_quiet, began, deadline, settles_after,
+build, balance_before, root_before, account_quiet, witness, witness_wei, began, deadline, settles_after,
 NULL, NULL, NULL, NULL, NULL, NULL FROM attempts
 """
 

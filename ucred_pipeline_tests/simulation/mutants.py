@@ -72,7 +72,7 @@ def _no_write_ahead() -> list[Patch]:
         memo = memo_of(claimed.kind, claimed.namespace, claimed.id, number)
         unwritten = Attempt(
             claimed.id, number, AttemptState.SENDING, claimed.account, claimed.amount, memo,
-            request.balance_before, request.root_before, request.account_quiet, self._clock.now(),
+            request.balance_before, request.root_before, request.account_quiet, None, None, self._clock.now(),
             request.deadline, request.settles_after, claimed.fence,
         )  # fmt: skip
         answer = await self._ask(indexer, claimed, unwritten, self._clock.monotonic())

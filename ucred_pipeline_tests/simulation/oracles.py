@@ -120,12 +120,23 @@ class Oracles:
         restarted = self._outside.restarted
         if restarted is None or restarted >= post.looked or self.known_life() == self._outside.life:
             return False
+        return self._lost_receipts(post.attempt.account)
+
+    def _lost_receipts(self, besides: str) -> bool:
+        """Whether an account holds less than the ledger was told before the indexer lost its state."""
+        restarted = self._outside.restarted or 0.0
         receipts = self._query(
-            "SELECT 1 FROM corrections WHERE state = 'confirmed' AND account <> ? "
-            "AND epoch = (SELECT max(number) FROM epochs) AND changed < ?",
-            (post.attempt.account, to_micros(NOON) + int(restarted * 1e6)),
+            "SELECT a.account, a.new_balance, a.balance_before, a.amount FROM attempts a "
+            "JOIN corrections c ON c.id = a.correction WHERE a.state = 'applied' AND a.account <> ? "
+            "AND c.epoch = (SELECT max(number) FROM epochs) AND c.changed < ?",
+            (besides, to_micros(NOON) + int(restarted * 1e6)),
         )
-        return bool(receipts)
+        held = self._outside.balances
+        return any(held.get(row[0], 0) < int(row[1] or int(row[2]) + int(row[3])) for row in receipts)
+
+    def _is_unnoticed(self) -> bool:
+        """Whether a restart left everything as it was, by credits on their way: nobody could notice."""
+        return self.known_life() != self._outside.life and not self._lost_receipts("")
 
     def _judge_crossing(self, ours: Credit, other: Credit) -> None:
         post = self._posts[ours.memo]
@@ -143,17 +154,15 @@ class Oracles:
             f"SELECT payment_intent FROM corrections WHERE state = ? AND epoch = ({epoch})",
             (CorrectionState.CONFIRMED.value,),
         )
-        holds = self._query("SELECT 1 FROM holds WHERE released IS NULL", ())
-        forgot = self._query("SELECT 1 FROM epochs WHERE number > 1", ())
-        unknown_reset = self._outside.life > 0 and (holds or not forgot)
-        return Counter() if unknown_reset else Counter(row[0] for row in rows)
+        is_of_this_life = self.known_life() == self._outside.life
+        return Counter(row[0] for row in rows) if is_of_this_life else Counter()
 
     def _must_be_listed(self, purchase: Purchase, engine: Engine) -> None:
         """A purchase that was never credited is before a person, or waits for one who released nothing."""
         name = (purchase.payment_intent,)
         if self._query("SELECT 1 FROM breaks WHERE payment_intent = ? AND resolved IS NULL", name):
             return
-        if self._query("SELECT 1 FROM holds WHERE released IS NULL", ()):
+        if self._query("SELECT 1 FROM holds WHERE released IS NULL", ()) or self._is_unnoticed():
             return
         found = self._query("SELECT verdict, reason FROM purchases WHERE payment_intent = ?", name)
         verdict, reason = found[0] if found else (None, None)
@@ -170,7 +179,8 @@ class Oracles:
             if found.account == account and not found.refunded
         ]
         given = [found for found in self._outside.credits if found.account == account and found.namespace]
-        if len(given) >= len(owed) or self._query("SELECT 1 FROM holds WHERE released IS NULL", ()):
+        held = self._query("SELECT 1 FROM holds WHERE released IS NULL", ()) or self._is_unnoticed()
+        if len(given) >= len(owed) or held:
             return
         listed = self._query(
             "SELECT DISTINCT b.payment_intent FROM breaks b JOIN purchases p USING (payment_intent) "
