@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ucred_pipeline.corrections.indexer import Reply, idempotency_key
 from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionState
@@ -17,13 +17,26 @@ from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.corrections import Ceiling, live_attempt
 from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, release_holds
-from ucred_pipeline.ledger.schema import attempts
+from ucred_pipeline.ledger.schema import attempts, purchases
 from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault
 from ucred_pipeline_tests.corrections.world import GATES, WITNESS, World
 from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, item, judge, signed
 
 _C, _A = CorrectionState, AttemptState
 UCRED: Final = 10**18
+
+
+def test_nothing_is_sent_within_the_grace_period(world: World) -> None:
+    """A verdict that a wrong clock gave too early is not acted upon: grace is looked at before a send."""
+    world.lack(1, 2)
+    with world.ledger.write() as connection:
+        chosen = purchases.c.payment_intent == item(1).payment_intent
+        connection.execute(update(purchases).where(chosen).values(due_since=world.clock.now()))
+
+    issued = world.run()
+
+    assert (issued.confirmed, dict(issued.not_sent)) == (1, {"within_grace": 1})
+    assert world.posts() == [item(2).account]
 
 
 def test_what_lacks_is_credited_once(any_world: World) -> None:

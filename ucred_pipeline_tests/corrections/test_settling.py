@@ -19,7 +19,7 @@ from ucred_pipeline.ledger.history import told_of
 from ucred_pipeline.ledger.mirror import store_credit_lines
 from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.corrections.small_indexer import Fault
-from ucred_pipeline_tests.corrections.world import World
+from ucred_pipeline_tests.corrections.world import WITNESS, World
 from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, add_purchase, correction, item, signed
 
 _C, _A = CorrectionState, AttemptState
@@ -209,6 +209,41 @@ def test_a_quiet_account_tells_by_its_balance(
 
     assert settled == read_twice(any_world)
     assert any_world.state(1) is state
+
+
+def forget_all_but(world: World, account: str) -> None:
+    """Let the indexer restart, and an account come back to what it held."""
+    world.indexer.balances = {account: world.indexer.balances[account]}
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST_REPLY, Fault.LOST_REQUEST])
+def test_an_account_is_not_believed_when_its_witness_fell(world: World, fault: Fault) -> None:
+    """A restart and a credit after it may leave an account as it was; then the balance settles nothing."""
+    attempt = doubt(world, fault, wei=UCRED)
+    assert (attempt.witness, attempt.witness_wei) == (WITNESS, 1)
+    forget_all_but(world, attempt.account)
+    world.clock.advance(LATE)
+
+    assert read_twice(world) == OPEN
+
+
+def test_an_account_without_a_witness_is_not_believed(world: World) -> None:
+    """Where no other account held anything, a balance that was there before the request proves nothing."""
+    del world.indexer.balances[WITNESS]
+    attempt = doubt(world, Fault.LOST_REQUEST, wei=UCRED)
+    world.clock.advance(LATE)
+
+    assert attempt.witness is None
+    assert read_twice(world) == OPEN
+
+
+def test_an_empty_account_needs_no_witness(world: World) -> None:
+    """An account that held nothing and holds nothing was not credited, whatever the indexer forgot."""
+    del world.indexer.balances[WITNESS]
+    doubt(world, Fault.LOST_REQUEST)
+    world.clock.advance(LATE)
+
+    assert read_twice(world) == NOT_APPLIED
 
 
 def test_a_balance_that_was_read_too_early_settles_nothing(world: World) -> None:

@@ -119,10 +119,14 @@ def test_a_ledger_that_is_new_while_the_log_knows_corrections(rehearse: Rehearse
 
     assert (said.code, said.document["hold"], world.sent()) == (4, "ledger_lost", sent)
     assert world.ucred("release", "--reason", "the old ledger is gone", "--by", "Ida").code == 0
+    world.later()
+    said = world.reconcile()
+    assert (said.code, said.document["hold"]) == (0, None)
+    assert world.sent() == world.owed()
 
 
 def test_a_ledger_from_a_copy(rehearse: Rehearse) -> None:
-    """A ledger put back from an older copy lacks corrections that the log shows: nothing is sent."""
+    """A ledger put back from an older copy holds until a person has looked, and then sends none again."""
     world = rehearse(purchases=40, special_cases=False, lacking_share=0.1)
     world.reconcile(apply=False)
     path = world.folder / "ledger.db"
@@ -137,3 +141,9 @@ def test_a_ledger_from_a_copy(rehearse: Rehearse) -> None:
     said = world.reconcile()
 
     assert (said.code, said.document["hold"], world.sent()) == (4, "ledger_lost", sent)
+    world.later()
+    assert world.reconcile().code == 4
+    assert world.ucred("release", "--reason", "looked at what is lost", "--by", "Ida").code == 0
+    world.later()
+    assert world.reconcile().code == 0
+    assert world.sent() == sent

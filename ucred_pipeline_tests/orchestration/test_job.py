@@ -199,11 +199,12 @@ def day_of(world: Rehearsal, payment_intent: str) -> str:
 
 
 def test_doubts_turn_the_checks(rehearse: Rehearse, run_job: RunJob) -> None:
-    """A doubt older than a day turns its check; a few that wait to be sent again do not turn the queue's."""
+    """A doubt that nothing settles in a day turns its check; a few that wait do not turn the queue's."""
     world = rehearse(purchases=20, special_cases=False, lacking_share=0.05, logs=False)
     (owed,) = world.sandbox.truth.to_credit.values()
     world.sandbox.faults.set("indexer-drop-after", account=owed.account, times=1)
     first = outcomes(run_job(world))
+    world.sandbox.purchase("credited", email="another@example.com", age=timedelta(days=2))
     world.later(timedelta(hours=25))
 
     second = outcomes(run_job(world))

@@ -150,12 +150,14 @@ class Engine:
             return
         try:
             with self.ledger.write() as connection:
-                if any(hold.kind is HoldKind.INDEXER_FORGOT for hold in holds):
+                is_lost = any(hold.kind is HoldKind.INDEXER_FORGOT for hold in holds)
+                if is_lost:
                     open_epoch(connection, signed)
-                    self.known_life = self.outside.life
                 release_holds(connection, signed)
+                life = self.outside.life
         except TooEarly:
             return
+        self.known_life = life if is_lost else self.known_life
 
     def _settle_what_is_asked(self, process: Process, signed: Signed) -> None:
         """Settle what waits for a person by the truth, which a person finds in the indexer's own log."""

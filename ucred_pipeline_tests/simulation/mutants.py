@@ -111,15 +111,24 @@ def _no_deadline() -> list[Patch]:
 
 
 def _no_grace() -> list[Patch]:
-    honest, evidence = pipeline.Pipeline.settling_rules, judgement._evidence
+    """Hold a purchase for lacking while the payments API may still mint it."""
+    evidence = judgement._evidence
+    settling, issuing_rules = pipeline.Pipeline.settling_rules, pipeline.Pipeline.issuing_rules
 
-    def rules(self: pipeline.Pipeline) -> Any:
-        return replace(honest(self), grace=timedelta(0))
+    def settles(self: pipeline.Pipeline) -> Any:
+        return replace(settling(self), grace=timedelta(0))
+
+    def issues(self: pipeline.Pipeline) -> Any:
+        return replace(issuing_rules(self), grace=timedelta(0))
 
     def hasty(*told: Any) -> Any:
         return replace(evidence(*told), grace_us=1)
 
-    return [(pipeline.Pipeline, "settling_rules", rules), (judgement, "_evidence", hasty)]
+    return [
+        (pipeline.Pipeline, "settling_rules", settles),
+        (pipeline.Pipeline, "issuing_rules", issues),
+        (judgement, "_evidence", hasty),
+    ]
 
 
 def _no_memory() -> list[Patch]:
@@ -232,14 +241,14 @@ def _unfenced() -> list[Patch]:
 
 
 #: Installations in which what a mutant breaks shows soon.
-_LOSSY: Final = replace(named("logs"), request=0.25, crash=0.0, pause=0.0)
-_LOSSY_BALANCES: Final = replace(named("balances"), request=0.25, crash=0.0, pause=0.0)
-_CRASHING: Final = replace(named("balances"), request=0.4, crash_posting=0.6)
-_PAUSING: Final = replace(named("several_senders"), pause=0.08, crash=0.0)
-_LATE: Final = replace(_LOSSY_BALANCES, request=0.4)
-_CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, request=0.3, pause=0.03)
-_TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, top_up=0.9, support=0.5)
-_RESTARTING: Final = replace(named("restarts"), restart=0.8, request=0.4)
+_LOSSY: Final = replace(named("logs"), request=0.1, slow=0.4, crash=0.0, pause=0.0)
+_LOSSY_BALANCES: Final = replace(named("balances"), request=0.1, slow=0.4, crash=0.0, pause=0.0)
+_CRASHING: Final = replace(named("balances"), slow=0.5, crash_posting=0.6)
+_PAUSING: Final = replace(named("several_senders"), pause=0.15, crash=0.0)
+_LATE: Final = replace(_LOSSY_BALANCES, request=0.0)
+_CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, slow=0.4, pause=0.03)
+_TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, slow=0.0, top_up=0.9, support=0.5)
+_RESTARTING: Final = replace(named("restarts"), restart=0.7, request=0.0, slow=0.7, crash=0.0)
 _SPENDING: Final = replace(named("debits"), debit=0.9, request=0.3)
 _BUSY: Final = replace(named("busy_logs"), late_mint=1.0, support=0.6, pause=0.05)
 

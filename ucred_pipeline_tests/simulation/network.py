@@ -167,17 +167,18 @@ class SimulatedConnection:
     def _way(self) -> Way:
         """Draw whether it takes effect, when, and what comes back, whether or not the sender lives."""
         fate = self._network.fate
+        rate, slow = self._network.rates.request, self._network.rates.slow
         soon, late = fate.between(0.001, 0.4), fate.between(1, QUIESCENCE_S)
         ways = (
-            ("request_lost", 1.0, Way(None, None)),
-            ("error_before", 1.0, Way(None, soon, fate.one_of(_BEFORE))),
-            ("refused", 0.1, Way(None, soon, fate.one_of(_KNOWN_REFUSALS))),
-            ("slow", 1.0, Way(late, late + soon)),
-            ("reply_lost", 1.0, Way(soon / 2, None)),
-            ("error_then_effect", 1.0, Way(late, soon, fate.one_of(_AFTER))),
-            ("error_after", 1.0, Way(soon / 2, soon, fate.one_of(_AFTER))),
+            ("request_lost", rate, Way(None, None)),
+            ("error_before", rate, Way(None, soon, fate.one_of(_BEFORE))),
+            ("refused", rate / 10, Way(None, soon, fate.one_of(_KNOWN_REFUSALS))),
+            ("slow", slow, Way(late, late + soon)),
+            ("reply_lost", rate, Way(soon / 2, None)),
+            ("error_then_effect", slow, Way(late, soon, fate.one_of(_AFTER))),
+            ("error_after", rate, Way(soon / 2, soon, fate.one_of(_AFTER))),
         )
-        drawn = (way for fault, share, way in ways if self._strikes(fault, share))
+        drawn = (way for fault, chance, way in ways if fate.strikes(fault, chance))
         return next(drawn, Way(soon / 2, soon))
 
     def _apply(self, post: Post) -> None:

@@ -173,6 +173,12 @@ class Outside:
         elif self.fate.strikes("late_mint", self.profile.late_mint):
             self.stage.after(self.fate.between(0, 900), lambda: self._mint(bought))
 
+    def buy_long_ago(self, number: int, account: str) -> None:
+        """Let a customer have bought something that was credited long ago."""
+        created = self.stage.moment - timedelta(days=9)
+        self.purchases[number] = Purchase(number, account, created)
+        self._mint(self.purchases[number])
+
     def _mint(self, bought: Purchase) -> None:
         self.credit(bought.account, WEI_PER_UCRED, f"purchase:{bought.namespace}")
 

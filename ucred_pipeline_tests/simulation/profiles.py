@@ -8,8 +8,8 @@ from typing import Any, Final
 class Profile:
     """An installation, and the rates of its troubles; each rate is a chance from 0 to 1.
 
-    `request` holds for every fault of one credit's way, `crash` and `pause` for every step of a process,
-    `crash_posting` for the moment after a request has left.
+    `request` holds for every fault of one credit's way, `slow` for effects that come late, `crash` and
+    `pause` for every step of a process, `crash_posting` for the moment after a request has left.
     """
 
     name: str
@@ -17,6 +17,7 @@ class Profile:
     other_writers: bool = True
     debits: bool = False
     request: float = 0.05
+    slow: float = 0.05
     read: float = 0.01
     crash: float = 0.004
     pause: float = 0.004

@@ -19,6 +19,9 @@ _TROUBLED_RUNS: Final = 4
 _CALM_RUNS: Final = 9
 _BETWEEN_RUNS_S: Final = (60, 180, 400, 900, 1500)
 _BUYERS: Final = 3
+#: In most schedules there is another customer, who was credited long ago.
+_OTHERS_SHARE: Final = 0.7
+_ANOTHER: Final = 90
 
 
 @dataclass(slots=True)
@@ -98,6 +101,9 @@ class _Schedule:
             account = f"acct:user:{self._fate.dice.randint(1, _BUYERS)}@example.com"
             age = self._fate.one_of((0, 600, 90_000, 200_000))
             self._outside.buy(number, account, age)
+
+        if self._fate.dice.random() < _OTHERS_SHARE:
+            self._outside.buy_long_ago(_ANOTHER, "acct:user:another@example.com")
 
     def _trouble(self) -> None:
         """Let one run happen, or two at once, and the world move on around it."""
