@@ -37,7 +37,7 @@ from ucred_pipeline.domain.answers import (
 )
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState
-from ucred_pipeline.ledger.anchors import Anchor, anchors
+from ucred_pipeline.ledger.anchors import anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import account_is_quiet, is_past_grace, judged_balance
@@ -190,11 +190,12 @@ class Issuer:
 
     async def _look_again(self, indexer: IndexerConnection, claimed: Correction) -> Request:
         """Read, after the claim and on the connection that will send, what the request stands on."""
+        looked = self._clock.monotonic()
         sight = await indexer.look()
         self._rules.gates.check_sight(sight)
         with self._ledger.read() as connection:
             others = [anchor for anchor in anchors(connection) if anchor.account != claimed.account]
-            past_grace = self._clock.now() - self._rules.grace
+            past_grace = self._agreed_now(sight, looked) - self._rules.grace
             if not is_past_grace(connection, claimed.payment_intent, past_grace):
                 raise NotNow("within_grace")
             quiet = account_is_quiet(connection, claimed.account, past_grace)
@@ -203,10 +204,9 @@ class Issuer:
         balance = await indexer.balance(claimed.account)
         if balance != self._judged[claimed.account]:
             raise NotNow("evidence_changed")
-        return self._request(sight, balance, remembered[0] if remembered else None, quiet=quiet)
-
-    def _request(self, sight: Sight, balance: int, witness: Anchor | None, *, quiet: bool) -> Request:
-        deadline = self._clock.now() + self._rules.send_deadline
+        began = self._agreed_now(sight, looked)
+        deadline = began + self._rules.send_deadline
+        witness = remembered[0] if remembered else None
         return Request(
             build=str(sight.build),
             balance_before=balance,
@@ -214,9 +214,14 @@ class Issuer:
             account_quiet=quiet,
             witness=witness.account if witness else None,
             witness_wei=witness.wei if witness else None,
+            began=began,
             deadline=deadline,
             settles_after=deadline + self._rules.quiescence,
         )
+
+    def _agreed_now(self, sight: Sight, looked: float) -> datetime:
+        """Tell the time by the wall clock that agreed with the indexer's; it may have stepped since."""
+        return sight.began + timedelta(seconds=self._clock.monotonic() - looked)
 
     async def _send(
         self, indexer: IndexerConnection, claimed: Correction, request: Request, ceiling: Ceiling | None

@@ -66,6 +66,7 @@ class Request:
     account_quiet: bool
     witness: str | None
     witness_wei: int | None
+    began: datetime
     deadline: datetime
     settles_after: datetime
 
@@ -244,7 +245,6 @@ class CorrectionBook:
             "account": found.account,
             "amount": found.amount,
             "memo": memo_of(found.kind, found.namespace, found.id, number),
-            "began": self._clock.now(),
         }
         connection.execute(insert(attempts).values(row))
         told = {"memo": row["memo"], "build": request.build, "balance_before": str(request.balance_before)}

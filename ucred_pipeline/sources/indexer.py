@@ -7,7 +7,7 @@ after us, because `+`, `&` and `%` in an address would name another account, whi
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Final, Self
@@ -27,6 +27,8 @@ from ucred_pipeline.sources.transport import Answer, Transport, shown
 
 SOURCE: Final = "indexer"
 
+#: A Date is whole seconds; what is within this is the same time.
+_CLOCKS_AGREE: Final = timedelta(seconds=5)
 _LARGEST_ANSWER: Final = 2**20
 _ROOT: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HEADERS: Final[Mapping[str, str]] = {"Accept": "application/json", "Accept-Encoding": "identity"}
@@ -165,14 +167,15 @@ class IndexerSource:
                 f"HTTP {answer.status} from {place} is no answer of the indexer's", _ADVICE_KIND
             )
         try:
-            return _Reply(place, orjson.loads(answer.body), began, _date(answer))
+            date = _date(answer)
+            return _Reply(place, orjson.loads(answer.body), as_of(began, date), date)
         except orjson.JSONDecodeError as error:
             raise Transient("an answer that is not JSON, or not whole") from error
 
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """A whole JSON answer, read strictly; `began` is our clock before the request."""
+    """A whole JSON answer, read strictly; `began` is the time before the request, see `as_of`."""
 
     place: str
     document: object
@@ -216,6 +219,15 @@ class _Reply:
             return entry["asset"], parse_wei(entry.get("balance_wei"))
         except InvalidAmount as error:
             raise self.malformed("balance_wei is not an unsigned 128-bit integer in a string") from error
+
+
+def as_of(began: datetime, server_date: datetime | None) -> datetime:
+    """When a read surely had not begun yet: by our clock, or by the indexer's where ours runs ahead of it.
+
+    Absence counts by this time, so a clock that is ahead must not make it come early.
+    """
+    ahead = server_date is not None and began - server_date > _CLOCKS_AGREE
+    return server_date if ahead and server_date else began
 
 
 def _date(answer: Answer) -> datetime | None:

@@ -39,6 +39,23 @@ def test_nothing_is_sent_within_the_grace_period(world: World) -> None:
     assert world.posts() == [item(2).account]
 
 
+def test_a_clock_that_steps_back_after_the_look_shortens_no_wait(world: World) -> None:
+    """Time is counted on from the look, when the clock agreed with the indexer's; no wait shortens."""
+    world.lack(1)
+    looked = world.clock.now()
+
+    def step_back() -> None:
+        if world.indexer.opened == 2:
+            world.clock.wall -= timedelta(minutes=10)
+
+    world.indexer.steps["balance"] = step_back
+    world.run()
+
+    (attempt,) = world.indexer.posted
+    assert attempt.began == looked
+    assert attempt.settles_after == looked + timedelta(seconds=20) + QUIESCENCE
+
+
 def test_what_lacks_is_credited_once(any_world: World) -> None:
     """Each purchase gets its UCRED, and a second run sends nothing."""
     any_world.lack(1, 2, 3)

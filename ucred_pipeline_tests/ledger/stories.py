@@ -124,6 +124,7 @@ def request_at(now: datetime, **changes: Any) -> Request:
         account_quiet=True,
         witness=None,
         witness_wei=None,
+        began=now,
         deadline=deadline,
         settles_after=now,
     )

@@ -12,7 +12,7 @@ from ucred_pipeline.corrections.indexer import IndexerUnreachable, NeverLeft, No
 from ucred_pipeline.domain.corrections import Attempt
 from ucred_pipeline.domain.evidence import BalanceReading, Build
 from ucred_pipeline.sources.errors import SourceUnreadable
-from ucred_pipeline.sources.indexer import Audit, BalancesRead
+from ucred_pipeline.sources.indexer import Audit, BalancesRead, as_of
 from ucred_pipeline_tests.simulation.outside import BUILD, Outside
 from ucred_pipeline_tests.simulation.stage import Process
 
@@ -221,7 +221,8 @@ class SimulatedSource:
         began = self._network.process.clock.now()
         await self._network.travel("audit")
         outside = self._network.outside
-        return Audit(outside.root, 0, began, outside.stage.moment.replace(microsecond=0))
+        date = outside.stage.moment.replace(microsecond=0)
+        return Audit(outside.root, 0, as_of(began, date), date)
 
     async def balances(self, accounts: Sequence[str], progress: Callable[[int], None]) -> BalancesRead:
         """Read balances between two reads of the root."""
@@ -230,7 +231,8 @@ class SimulatedSource:
         for account in accounts:
             began = self._network.process.clock.now()
             await self._network.travel("balances")
-            seen.append((account, self._network.outside.balances.get(account, 0), began))
+            date = self._network.stage.moment.replace(microsecond=0)
+            seen.append((account, self._network.outside.balances.get(account, 0), as_of(began, date)))
         progress(len(seen))
         after = await self.audit()
         root = before.state_root if before.state_root == after.state_root else None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ucred_pipeline.domain.evidence import BalanceReading, Build
 from ucred_pipeline.domain.money import MAX_WEI
 from ucred_pipeline.sources.errors import SourceUnreadable
-from ucred_pipeline.sources.indexer import BalancesRead, IndexerAccess, IndexerSource
+from ucred_pipeline.sources.indexer import BalancesRead, IndexerAccess, IndexerSource, as_of
 from ucred_pipeline_tests.sources.loopback import Handler, document, dropped, hung, serving, status, truncated
 
 T = TypeVar("T")
@@ -411,3 +411,12 @@ def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
     assert reading(SmallIndexer(), lambda source: source.health())
+
+
+@pytest.mark.parametrize("ahead_s, taken_s", [(-3600, -3600), (0, 0), (4, 4), (6, 0), (3600, 0)])
+def test_a_clock_that_is_ahead_makes_no_read_later(ahead_s: int, taken_s: int) -> None:
+    """A read counts as of the indexer's time where ours is ahead of it, and as of ours otherwise."""
+    truth = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    assert as_of(truth + timedelta(seconds=ahead_s), truth) == truth + timedelta(seconds=taken_s)
+    assert as_of(truth, None) == truth
