@@ -24,8 +24,10 @@ class Anchor:
 def anchors(connection: Connection) -> list[Anchor]:
     """The accounts of the newest confirmed corrections; where they are few, of balances seen."""
     known: dict[str, Anchor] = {}
-    for anchor in (*_receipts(connection), *_seen(connection)):
-        known.setdefault(anchor.account, anchor)
+    for source in (_receipts, _seen):
+        if len(known) < _MOST:
+            for anchor in source(connection):
+                known.setdefault(anchor.account, anchor)
     return list(known.values())[:_MOST]
 
 
