@@ -50,6 +50,8 @@ _C, _A = CorrectionState, AttemptState
 ACTIVE: Final = frozenset({_C.CLAIMED, _C.SENDING, _C.IN_DOUBT, _C.QUARANTINED})
 #: Ended without a credit of ours; the same correction may be planned again when the evidence turns.
 WITHDRAWN: Final = frozenset({_C.SUPERSEDED, _C.CANCELLED})
+#: No credit of the purchase, and none to come: another correction of it may be open beside one of these.
+NO_CREDIT: Final = WITHDRAWN | {_C.REFUSED, _C.EPOCH_CLOSED}
 #: A request that had an effect, or may have had one: at most one attempt of a correction.
 LIVE_ATTEMPT: Final = frozenset({_A.SENDING, _A.IN_DOUBT, _A.APPLIED})
 

@@ -18,6 +18,7 @@ from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import (
     ACTIVE,
     LIVE_ATTEMPT,
+    NO_CREDIT,
     WITHDRAWN,
     Attempt,
     AttemptState,
@@ -97,7 +98,10 @@ class CorrectionBook:
         self._sender = sender
 
     def accept(self, plan: str, items: Sequence[PlanItem]) -> list[Correction]:
-        """Take a plan's items as corrections that may be sent; those already there join the plan."""
+        """Take a plan's items as corrections that may be sent; those already there join the plan.
+
+        An item of an epoch that is over drops out, and so does one that another kind is to credit.
+        """
         with self._ledger.write() as connection:
             return [found for item in items if (found := self._accept(connection, plan, item))]
 
@@ -209,7 +213,7 @@ class CorrectionBook:
 
     def _accept(self, connection: Connection, plan: str, item: PlanItem) -> Correction | None:
         name = correction_id(item.payment_intent, item.kind, item.epoch)
-        if _claimed_by_another_kind(connection, item):
+        if item.epoch != current_epoch(connection) or _claimed_by_another_kind(connection, item):
             return None
         if not _exists(connection, name):
             return self._create(connection, name, plan, item)
@@ -429,8 +433,7 @@ def _claimed_by_another_kind(connection: Connection, item: PlanItem) -> bool:
         connection,
         (corrections.c.payment_intent == item.payment_intent) & (corrections.c.epoch == item.epoch),
     )
-    ended = {*WITHDRAWN, _C.REFUSED}
-    return any(other.kind is not item.kind and other.state not in ended for other in others)
+    return any(other.kind is not item.kind and other.state not in NO_CREDIT for other in others)
 
 
 def _fenced(connection: Connection, claimed: Correction) -> Correction:

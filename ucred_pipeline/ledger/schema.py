@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from ucred_pipeline.domain.corrections import ACTIVE, LIVE_ATTEMPT, WITHDRAWN, CorrectionState
+from ucred_pipeline.domain.corrections import ACTIVE, LIVE_ATTEMPT, NO_CREDIT
 from ucred_pipeline.ledger.columns import Moment, Wei
 
 metadata: Final = MetaData(
@@ -256,8 +256,8 @@ Index(
     corrections.c.payment_intent,
     corrections.c.epoch,
     unique=True,
-    sqlite_where=text(f"NOT {_among('state', frozenset({*WITHDRAWN, CorrectionState.REFUSED}))}"),
-    postgresql_where=text(f"NOT {_among('state', frozenset({*WITHDRAWN, CorrectionState.REFUSED}))}"),
+    sqlite_where=text(f"NOT {_among('state', NO_CREDIT)}"),
+    postgresql_where=text(f"NOT {_among('state', NO_CREDIT)}"),
 )
 Index(
     "uq_corrections_one_active_for_an_account",
