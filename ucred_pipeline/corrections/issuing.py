@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeVar
 
 from ucred_pipeline.corrections.indexer import (
     IndexerConnection,
@@ -40,17 +40,18 @@ from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionSta
 from ucred_pipeline.ledger.anchors import anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.group_commit import GroupCommit
 from ucred_pipeline.ledger.purchases import account_is_quiet, is_past_grace, judged_balance
 from ucred_pipeline.ledger.safety import (
     HoldKind,
     Signed,
     forget_refused_token,
-    note_clear_answer,
-    note_doubt,
     open_breaker,
     raise_hold,
     read_breaker,
 )
+
+T = TypeVar("T")
 
 #: Reasons for which nothing more can be sent in this run, whoever's turn it is.
 _ENDS_THE_RUN: Final = frozenset(
@@ -102,6 +103,7 @@ class Issuer:
         self._door = door
         self._clock = clock
         self._rules = rules
+        self._commits = GroupCommit(ledger)
         self._issued = Issued()
         self._pace = asyncio.Lock()
         self._broken = False
@@ -130,6 +132,10 @@ class Issuer:
             for _, of_account in groupby(ordered, key=lambda found: found.account):
                 tasks.create_task(self._account(list(of_account), approved, turns, progress))
         return self._issued
+
+    async def _write(self, work: Callable[[CorrectionBook], T]) -> T:
+        """Write into the book; what comes back is on disk, together with what others wrote meanwhile."""
+        return await self._commits.write(lambda writes: work(self._book.within(writes)))
 
     def _parallel(self) -> int:
         with self._ledger.read() as connection:
@@ -171,7 +177,7 @@ class Issuer:
 
     async def _one(self, correction: Correction, ceiling: Ceiling | None) -> None:
         try:
-            claimed = self._book.claim(correction.id)
+            claimed = await self._write(lambda book: book.claim(correction.id))
         except NotNow as refusal:
             self._not_sent(refusal.reason)
             return
@@ -180,12 +186,12 @@ class Issuer:
                 request = await self._look_again(indexer, claimed)
                 await self._send(indexer, claimed, request, ceiling)
         except NotNow as refusal:
-            self._let_go(claimed, refusal.reason)
+            await self._let_go(claimed, refusal.reason)
         except IndexerUnreachable as error:
-            self._let_go(claimed, Gate.INDEXER_UNREACHABLE)
+            await self._let_go(claimed, Gate.INDEXER_UNREACHABLE)
             self._stop(Gate.INDEXER_UNREACHABLE, str(error))
         except Refused as refused:
-            self._let_go(claimed, refused.gate)
+            await self._let_go(claimed, refused.gate)
             self._refuse(refused)
 
     async def _look_again(self, indexer: IndexerConnection, claimed: Correction) -> Request:
@@ -229,13 +235,14 @@ class Issuer:
         if self._issued.stopped is not None:
             raise NotNow(self._issued.stopped)
         began = self._clock.monotonic()
-        attempt = self._book.begin_sending(claimed, request, ceiling)
+        attempt = await self._write(lambda book: book.begin_sending(claimed, request, ceiling))
         answer = await self._ask(indexer, claimed, attempt, began)
         taken = timedelta(seconds=self._clock.monotonic() - began)
-        self._book.conclude(attempt, answer, taken, self._due(claimed, answer))
+        due = self._due(claimed, answer)
+        doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due))
         if answer.new_balance is not None:
             self._judged[claimed.account] = answer.new_balance
-        self._count(answer)
+        self._count(answer, doubts)
 
     async def _wait_for_pace(self) -> None:
         if self._rules.pace_s:
@@ -268,23 +275,16 @@ class Issuer:
         wait: timedelta = longest * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
         return self._clock.now() + wait
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, answer: Answer, doubts_in_a_row: int) -> None:
         if answer.effect is Effect.APPLIED:
             self._issued.confirmed += 1
-            with self._ledger.write() as connection:
-                note_clear_answer(connection)
         elif answer.effect is Effect.IN_DOUBT:
             self._issued.in_doubt += 1
-            self._count_doubt()
         else:
             self._issued.refused += 1
         if answer.kind in STOPS_THE_RUN:
             self._break(answer.kind)
-
-    def _count_doubt(self) -> None:
-        with self._ledger.write() as connection:
-            doubts = note_doubt(connection)
-        if doubts >= self._rules.breaker_doubts:
+        elif doubts_in_a_row >= self._rules.breaker_doubts:
             self._break(AnswerKind.NO_ANSWER)
 
     def _break(self, kind: AnswerKind) -> None:
@@ -317,9 +317,9 @@ class Issuer:
         if reason in _ENDS_THE_RUN:
             self._stop(reason, "see `ucred status`")
 
-    def _let_go(self, claimed: Correction, reason: str) -> None:
+    async def _let_go(self, claimed: Correction, reason: str) -> None:
         with suppress(NotNow):
-            self._book.let_go(claimed, CorrectionState.PLANNED, str(reason))
+            await self._write(lambda book: book.let_go(claimed, CorrectionState.PLANNED, str(reason)))
         self._not_sent(str(reason))
 
 

@@ -29,11 +29,18 @@ from ucred_pipeline.domain.corrections import (
 )
 from ucred_pipeline.domain.memos import CorrectionKind, is_plain, memo_of, read_memo
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.errors import LedgerContradiction
+from ucred_pipeline.ledger.group_commit import Writes
 from ucred_pipeline.ledger.history import Entry, record
 from ucred_pipeline.ledger.mirror import mark_groups
-from ucred_pipeline.ledger.safety import HoldKind, Signed, current_epoch, open_holds, raise_hold
+from ucred_pipeline.ledger.safety import (
+    HoldKind,
+    Signed,
+    current_epoch,
+    note_answer,
+    open_holds,
+    raise_hold,
+)
 from ucred_pipeline.ledger.schema import (
     attempts,
     balances,
@@ -92,10 +99,14 @@ class NotNow(Exception):
 class CorrectionBook:
     """The corrections in the ledger, and the only way to change them."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, sender: Sender) -> None:
+    def __init__(self, ledger: Writes, clock: Clock, sender: Sender) -> None:
         self._ledger = ledger
         self._clock = clock
         self._sender = sender
+
+    def within(self, writes: Writes) -> "CorrectionBook":
+        """The same book in the same hand, which writes within a transaction of others."""
+        return CorrectionBook(writes, self._clock, self._sender)
 
     def accept(self, plan: str, items: Sequence[PlanItem]) -> list[Correction]:
         """Take a plan's items as corrections that may be sent; those already there join the plan.
@@ -147,19 +158,14 @@ class CorrectionBook:
             self._change(connection, found, _C.SENDING, "sending")
             return attempt
 
-    def conclude(self, attempt: Attempt, answer: Answer, duration: timedelta, due: datetime | None) -> None:
-        """Record what came back for a request; `due` is when a planned correction may go again."""
+    def conclude(self, attempt: Attempt, answer: Answer, duration: timedelta, due: datetime | None) -> int:
+        """Record what came back for a request; `due` is when a planned correction may go again.
+
+        Returns how many requests in a row have ended in doubt.
+        """
         with self._ledger.write() as connection:
-            row = _attempt_row(connection, attempt)
-            if row is None or row.memo != attempt.memo:
-                told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
-                raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
-                return
-            self._write_answer(connection, attempt, answer, duration)
-            if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
-                self._contradict(connection, attempt)
-            elif row.state in (_A.SENDING, _A.IN_DOUBT):
-                self._conclude_open(connection, attempt, answer, due)
+            self._conclude(connection, attempt, answer, duration, due)
+            return note_answer(connection, answer.effect)
 
     def sweep_silent(self) -> list[str]:
         """Put in doubt what was found `sending`; give back claims that sent nothing.
@@ -257,6 +263,25 @@ class CorrectionBook:
         if begun is None:
             raise LedgerContradiction(f"attempt {found.id}.{number} was not written")
         return begun
+
+    def _conclude(
+        self,
+        connection: Connection,
+        attempt: Attempt,
+        answer: Answer,
+        duration: timedelta,
+        due: datetime | None,
+    ) -> None:
+        row = _attempt_row(connection, attempt)
+        if row is None or row.memo != attempt.memo:
+            told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
+            raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
+            return
+        self._write_answer(connection, attempt, answer, duration)
+        if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
+            self._contradict(connection, attempt)
+        elif row.state in (_A.SENDING, _A.IN_DOUBT):
+            self._conclude_open(connection, attempt, answer, due)
 
     def _refuse_over(self, connection: Connection, found: Correction, ceiling: Ceiling) -> None:
         in_run = attempts.c.run_id == self._sender.run_id

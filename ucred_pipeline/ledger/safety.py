@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
+from ucred_pipeline.domain.answers import Effect
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.history import Entry, record
@@ -155,16 +156,17 @@ def read_breaker(connection: Connection) -> Breaker:
     return Breaker(row.doubts_in_a_row, row.openings_in_a_row, row.one_at_a_time, row.token_refused)
 
 
-def note_doubt(connection: Connection) -> int:
-    """Count one more doubt in a row, and return how many there are."""
-    doubts = read_breaker(connection).doubts_in_a_row + 1
-    connection.execute(update(breaker).values(doubts_in_a_row=doubts))
-    return doubts
+def note_answer(connection: Connection, effect: Effect) -> int:
+    """Count what a request came to, and return how many in a row have ended in doubt by now.
 
-
-def note_clear_answer(connection: Connection) -> None:
-    """A credit was acknowledged: the indexer answers again."""
-    connection.execute(update(breaker).values(doubts_in_a_row=0, openings_in_a_row=0, one_at_a_time=False))
+    An acknowledged credit shows that the indexer answers again; one that had no effect shows neither.
+    """
+    if effect is Effect.APPLIED:
+        well = {"doubts_in_a_row": 0, "openings_in_a_row": 0, "one_at_a_time": False}
+        connection.execute(update(breaker).values(well))
+    elif effect is Effect.IN_DOUBT:
+        connection.execute(update(breaker).values(doubts_in_a_row=breaker.c.doubts_in_a_row + 1))
+    return read_breaker(connection).doubts_in_a_row
 
 
 def open_breaker(connection: Connection, longest: int, signed: Signed, *, token_refused: bool) -> None:

@@ -14,7 +14,7 @@ from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionS
 from ucred_pipeline.domain.evidence import BalanceReading, Build
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import Ceiling, live_attempt
+from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, live_attempt
 from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, release_holds
 from ucred_pipeline.ledger.schema import attempts, purchases
@@ -430,16 +430,15 @@ def test_what_was_held_up_is_never_sent(
 ) -> None:
     """Past its deadline a request stays here, by whichever clock; it is known to have had no effect."""
     world.lack(1)
-    book = world.book()
-    begin = book.begin_sending
+    begin = CorrectionBook.begin_sending
 
     def slowly(*told: Any) -> Attempt:
-        attempt = begin(*told)
+        attempt: Attempt = begin(*told)
         held_up(world)
         return attempt
 
-    monkeypatch.setattr(book, "begin_sending", slowly)
-    issued = world.run(book)
+    monkeypatch.setattr(CorrectionBook, "begin_sending", slowly)
+    issued = world.run()
 
     assert (issued.confirmed, world.indexer.posted) == (0, [])
     assert (world.state(1), world.reason(1), world.attempts(1)) == (
