@@ -7,10 +7,21 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from ucred_pipeline.domain.corrections import AttemptState
-from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline.ledger.safety import THE_EPOCH
 from ucred_pipeline.ledger.schema import attempts, balances, corrections
 
 _MOST: Final = 5
+_RECEIPTS: Final = (
+    select(attempts.c.account, attempts.c.new_balance, attempts.c.balance_before, attempts.c.amount)
+    .join(corrections, corrections.c.id == attempts.c.correction)
+    .where(attempts.c.state == AttemptState.APPLIED, corrections.c.epoch == THE_EPOCH)
+    .order_by(func.coalesce(attempts.c.finished, attempts.c.began).desc())
+    .limit(_MOST)
+)
+_SEEN: Final = select(balances.c.account, balances.c.wei).order_by(balances.c.began.desc()).limit(_MOST * 20)
+_WITNESSES: Final = select(attempts.c.witness).where(
+    attempts.c.state == AttemptState.IN_DOUBT, attempts.c.witness.is_not(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +44,7 @@ def anchors(connection: Connection) -> list[Anchor]:
 
 def witnesses(connection: Connection) -> list[str]:
     """The accounts that bear witness for the requests that are in doubt."""
-    chosen = select(attempts.c.witness).where(
-        attempts.c.state == AttemptState.IN_DOUBT, attempts.c.witness.is_not(None)
-    )
-    return sorted({account for account in connection.execute(chosen).scalars() if account is not None})
+    return sorted({account for account in connection.execute(_WITNESSES).scalars() if account is not None})
 
 
 def forgotten(known: Sequence[Anchor], held: Mapping[str, int], *, debits_possible: bool) -> list[Anchor]:
@@ -48,23 +56,12 @@ def forgotten(known: Sequence[Anchor], held: Mapping[str, int], *, debits_possib
 
 def _receipts(connection: Connection) -> list[Anchor]:
     """What the newest credits that took effect left; one settled later left at least its own amount more."""
-    chosen = (
-        select(attempts.c.account, attempts.c.new_balance, attempts.c.balance_before, attempts.c.amount)
-        .join(corrections, corrections.c.id == attempts.c.correction)
-        .where(
-            attempts.c.state == AttemptState.APPLIED,
-            corrections.c.epoch == current_epoch(connection),
-        )
-        .order_by(func.coalesce(attempts.c.finished, attempts.c.began).desc())
-        .limit(_MOST)
-    )
     return [
         Anchor(row.account, row.balance_before + row.amount if row.new_balance is None else row.new_balance)
-        for row in connection.execute(chosen)
+        for row in connection.execute(_RECEIPTS)
     ]
 
 
 def _seen(connection: Connection) -> list[Anchor]:
-    chosen = select(balances.c.account, balances.c.wei).order_by(balances.c.began.desc()).limit(_MOST * 20)
-    held = [Anchor(row.account, row.wei) for row in connection.execute(chosen) if row.wei > 0]
+    held = [Anchor(row.account, row.wei) for row in connection.execute(_SEEN) if row.wei > 0]
     return held[:_MOST]
