@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from datetime import date, timedelta
+from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -159,9 +160,17 @@ class Evidence(_Section):
     debits_possible: bool = False
 
 
+class AnchorKind(StrEnum):
+    """By what it is known whether the indexer still remembers."""
+
+    RECEIPTS = "receipts"
+    ACCOUNT = "account"
+
+
 class Corrections(_Section):
     """When a correction is tried again, when the run stops, and when a person is asked."""
 
+    anchor: AnchorKind = AnchorKind.RECEIPTS
     evidence_age_s: Seconds = 3600
     backoff_s: Seconds = 60
     backoff_longest_s: Seconds = 21600

@@ -22,6 +22,7 @@ from ucred_pipeline.domain.corrections import (
 )
 from ucred_pipeline.domain.root_proofs import Credited, took_effect
 from ucred_pipeline.domain.state_root import GENESIS, UCRED, Balances, state_root
+from ucred_pipeline.ledger.anchors import sent_anchors
 from ucred_pipeline.ledger.corrections import CorrectionBook, find_corrections, live_attempt
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import BalanceSeen, account_is_quiet, balance_seen
@@ -223,6 +224,9 @@ def _others_of_ours(connection: Connection, doubt: Attempt) -> tuple[list[Credit
         found = Credited(f"{row.correction}.{row.number}", row.account, row.amount)
         later = row.state == AttemptState.APPLIED and row.began > doubt.began
         (since if later else perhaps).append(found)
+    for anchor, acknowledged in sent_anchors(connection):
+        if acknowledged is None or acknowledged > doubt.began - _READS_TAKE:
+            perhaps.append(Credited(anchor.memo, anchor.account, anchor.amount))
     return since, perhaps
 
 

@@ -22,6 +22,7 @@ from ucred_pipeline.ledger.sender_lock import AnotherSender, sole_sender
 from ucred_pipeline.orchestration.judgement import log_proof
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.reading import read_evidence
+from ucred_pipeline.settings import AnchorKind
 from ucred_pipeline.sources.errors import SourceUnreadable
 
 _ALWAYS_NEEDED: Final = (Source.STRIPE, Source.PAYMENTS_DATABASE, Source.INDEXER)
@@ -43,7 +44,8 @@ class Credited:
 def book_of(pipeline: Pipeline, run_id: str, actor: str = "pipeline") -> CorrectionBook:
     """The corrections, in the hand of this process."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-    return CorrectionBook(pipeline.ledger, pipeline.clock, Sender(owner, run_id, actor))
+    anchors = pipeline.settings.rules.corrections.anchor is AnchorKind.ACCOUNT
+    return CorrectionBook(pipeline.ledger, pipeline.clock, Sender(owner, run_id, actor, anchors))
 
 
 def settle(pipeline: Pipeline, run_id: str) -> Settled:
