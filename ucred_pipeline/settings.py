@@ -190,6 +190,13 @@ class Thresholds(_Section):
     doubt_age_s: Seconds = 86400
 
 
+class Housekeeping(_Section):
+    """How long what proves no credit is kept: in the ledger, and in Dagster's own history."""
+
+    keep_days: Annotated[int, Field(ge=90)] = 400
+    keep_dagster_days: Annotated[int, Field(ge=60)] = 90
+
+
 _STANDARD_REWARDS = tuple(Reward(type=kind, ucred=1) for kind in PurchaseType)
 
 
@@ -204,6 +211,7 @@ class Rules(_Section):
     evidence: Evidence = Evidence()
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
+    housekeeping: Housekeeping = Housekeeping()
 
     @model_validator(mode="after")
     def _grace_outlasts_a_late_mint(self) -> Self:

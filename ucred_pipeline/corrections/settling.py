@@ -26,7 +26,7 @@ from ucred_pipeline.ledger.anchors import sent_anchors
 from ucred_pipeline.ledger.corrections import CorrectionBook, find_corrections, live_attempt
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import BalanceSeen, account_is_quiet, balance_seen
-from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, doubt_note, leave_note, note
 from ucred_pipeline.ledger.safety import Signed
 from ucred_pipeline.ledger.schema import attempts, balances, credit_lines
 
@@ -262,7 +262,7 @@ def _is_of_this_life(connection: Connection, attempt: Attempt) -> bool:
 
 def _seen_twice(connection: Connection, attempt: Attempt, seen: BalanceSeen) -> bool:
     """Whether an earlier read, late enough as well, saw the same balance: one read settles nothing."""
-    name = f"doubt:{attempt.name}"
+    name = doubt_note(attempt.name)
     before = note(connection, name)
     now = {"wei": str(seen.wei), "as_of_us": to_micros(seen.as_of)}
     if before is not None and before["wei"] == now["wei"] and before["as_of_us"] < now["as_of_us"]:
