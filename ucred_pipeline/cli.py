@@ -18,15 +18,18 @@ from typing import Any, Final
 
 import click
 from rich.console import Console, RenderableType
+from rich.status import Status
 
 from ucred_pipeline.corrections.resolving import CannotResolve, resolve
 from ucred_pipeline.domain.judging_frames import Decision
+from ucred_pipeline.ledger import copying
 from ucred_pipeline.ledger.breaks import KINDS, find_break
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.plans import Plan, PlanState, approve_plan, find_plans
 from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Outcome, Run
-from ucred_pipeline.ledger.safety import HoldKind, Signed, open_epoch, open_holds, raise_hold, release_holds
+from ucred_pipeline.ledger.safety import HoldKind, Signed, open_holds, raise_hold
+from ucred_pipeline.orchestration import crediting
 from ucred_pipeline.orchestration.crediting import Credited, book_of
 from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets
 from ucred_pipeline.orchestration.judgement import judge_marked
@@ -55,7 +58,7 @@ _EXITS: Final = {
     Outcome.HELD: Exit.HELD,
     Outcome.UNSETTLED: Exit.UNSETTLED,
 }
-_USAGE_ERRORS: Final = (TooEarly, CannotCredit, CannotResolve)
+_USAGE_ERRORS: Final = (TooEarly, copying.CannotCopy, CannotCredit, CannotResolve)
 _PLAN_LETTERS: Final = 8
 
 _out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -317,6 +320,48 @@ def verify(context: click.Context, expect: str | None, *, as_json: bool) -> int:
 
 
 @cli.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--by", default="pipeline", show_default=True, metavar="NAME", help="Who makes it.")
+@click.pass_context
+def backup(context: click.Context, file: Path, by: str) -> None:
+    """Copy the whole ledger, SQLite or PostgreSQL, into a new SQLite FILE, and read the copy back.
+
+    The copy is held: a ledger that is restored from it sends nothing until `ucred release`, for what
+    was credited after the copy was made is not in it.
+    """
+    with _opened(context) as pipeline, _err.status("...") as status:
+        reason = f"a copy as of {pipeline.clock.now():%Y-%m-%d %H:%M:%S} UTC: what came later is not in it"
+        signed = _signed(pipeline, by, reason)
+        copied = copying.back_up(pipeline.ledger, file, signed, _rows_copied(status))
+    click.echo(
+        f"{file}: {copied.rows:,} rows, and a history of {copied.history.entries:,} entries that is whole. "
+        "Restore it with: ucred restore FILE"
+    )
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_signed_options
+@click.pass_context
+def restore(context: click.Context, file: Path, by: str, reason: str) -> None:
+    """Copy a back-up FILE into the ledger that UCRED_DATABASE_URL names, which must be new.
+
+    Nothing is sent from it until a person has looked: see docs/runbook.md, A ledger is restored.
+    """
+    with _opened(context) as pipeline, _err.status("...") as status:
+        signed = _signed(pipeline, by, reason)
+        copied = copying.restore(file, pipeline.ledger, signed, _rows_copied(status))
+    click.echo(
+        f"{copied.rows:,} rows are restored, and nothing is sent until `ucred release`. "
+        "Read first, and look at what lacks: ucred reconcile; ucred breaks"
+    )
+
+
+def _rows_copied(status: Status) -> Callable[[int], None]:
+    return lambda count: status.update(f"{count:,} rows copied")
+
+
+@cli.command()
 @click.pass_context
 def doctor(context: click.Context) -> int:
     """Check that everything that a run needs is in order; proves the token without an effect."""
@@ -429,14 +474,13 @@ def hold(context: click.Context, by: str, reason: str) -> None:
 @click.pass_context
 def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) -> None:
     """Release every hold, and close the breaker; the next run begins with one correction at a time."""
-    with _opened(context) as pipeline, pipeline.ledger.write() as connection:
+    with _opened(context) as pipeline:
         signed = _signed(pipeline, by, reason)
-        held = open_holds(connection)
-        if not held and not new_epoch:
+        with pipeline.ledger.read() as connection:
+            is_held = bool(open_holds(connection))
+        if not is_held and not new_epoch:
             raise click.UsageError("nothing is held")
-        if new_epoch:
-            open_epoch(connection, signed)
-        released = release_holds(connection, signed)
+        released = crediting.release(pipeline, signed, new_epoch=new_epoch)
     click.echo(f"Released: {', '.join(found.kind for found in released) or 'no hold'}.")
     if new_epoch:
         click.echo("A new epoch has begun: the next run reads every balance and judges every purchase anew.")

@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from datetime import date, timedelta
+from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -160,9 +161,17 @@ class Evidence(_Section):
     debits_possible: bool = False
 
 
+class AnchorKind(StrEnum):
+    """By what it is known whether the indexer still remembers."""
+
+    RECEIPTS = "receipts"
+    ACCOUNT = "account"
+
+
 class Corrections(_Section):
     """When a correction is tried again, when the run stops, and when a person is asked."""
 
+    anchor: AnchorKind = AnchorKind.RECEIPTS
     evidence_age_s: Seconds = 3600
     backoff_s: Seconds = 60
     backoff_longest_s: Seconds = 21600
@@ -182,6 +191,13 @@ class Thresholds(_Section):
     doubt_age_s: Seconds = 86400
 
 
+class Housekeeping(_Section):
+    """How long what proves no credit is kept: in the ledger, and in Dagster's own history."""
+
+    keep_days: Annotated[int, Field(ge=90)] = 400
+    keep_dagster_days: Annotated[int, Field(ge=60)] = 90
+
+
 _STANDARD_REWARDS = tuple(Reward(type=kind, ucred=1) for kind in PurchaseType)
 
 
@@ -196,6 +212,7 @@ class Rules(_Section):
     evidence: Evidence = Evidence()
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
+    housekeeping: Housekeeping = Housekeeping()
 
     @model_validator(mode="after")
     def _grace_outlasts_a_late_mint(self) -> Self:

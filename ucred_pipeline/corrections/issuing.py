@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+from secrets import token_hex
 from typing import Final, TypeVar
 
 from ucred_pipeline.corrections.indexer import (
@@ -36,7 +37,7 @@ from ucred_pipeline.domain.answers import (
     read_answer,
 )
 from ucred_pipeline.domain.clock import Clock
-from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState
+from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState, Credit, epoch_anchor
 from ucred_pipeline.ledger.anchors import anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
@@ -45,6 +46,7 @@ from ucred_pipeline.ledger.purchases import account_is_quiet, is_past_grace, jud
 from ucred_pipeline.ledger.safety import (
     HoldKind,
     Signed,
+    current_epoch,
     forget_refused_token,
     open_breaker,
     raise_hold,
@@ -57,6 +59,8 @@ T = TypeVar("T")
 _ENDS_THE_RUN: Final = frozenset(
     {"held", "over_corrections_per_run", "over_ucred_per_run", "over_ucred_per_day"}
 )
+
+_SEE_STATUS: Final = "see `ucred status`"
 
 #: After so many the back-off is at its longest, whatever it is.
 _MOST_DOUBLINGS: Final = 20
@@ -118,10 +122,13 @@ class Issuer:
         """Send corrections; those of an `approved` plan are under no limit."""
         try:
             await self._preflight()
+            await self._anchor_epoch()
         except Refused as refused:
             self._refuse(refused)
         except IndexerUnreachable as error:
             self._stop(Gate.INDEXER_UNREACHABLE, str(error))
+        except NotNow as refusal:
+            self._stop(refusal.reason, _SEE_STATUS)
         if self._issued.stopped is not None:
             self._issued.not_sent[self._issued.stopped] += len(corrections)
             return self._issued
@@ -156,6 +163,25 @@ class Issuer:
             await check_token(indexer)
         with self._ledger.write() as connection:
             forget_refused_token(connection)
+
+    async def _anchor_epoch(self) -> None:
+        """Leave, before anything else of an epoch, a credit by which its state is known again.
+
+        One that is not acknowledged is left alone: whether it took effect or not, it is never used.
+        """
+        if not self._book.needs_anchor():
+            return
+        with self._ledger.read() as connection:
+            anchor = epoch_anchor(current_epoch(connection), token_hex(8))
+        async with self._door.open() as indexer:
+            await self._write(lambda book: book.begin_anchor(anchor))
+            answer = await self._post(indexer, anchor, anchor.account)
+        if answer.new_balance != anchor.amount:
+            raise Refused(
+                Gate.ANCHOR_MISSING,
+                "the epoch's anchor was not acknowledged, so nothing is sent; the next run tries another",
+            )
+        await self._write(lambda book: book.acknowledge_anchor(anchor))
 
     async def _account(
         self,
@@ -256,14 +282,18 @@ class Issuer:
         held_up = self._clock.monotonic() - began > self._rules.send_deadline.total_seconds()
         if held_up or self._clock.now() > attempt.deadline:
             return NEVER_SENT
+        return await self._post(indexer, attempt, idempotency_key(claimed.payment_intent, claimed.kind))
+
+    async def _post(self, indexer: IndexerConnection, credit: Credit, key: str) -> Answer:
+        """Send one credit, once, and read what its answer proves."""
         try:
-            reply = await indexer.credit(attempt, idempotency_key(claimed.payment_intent, claimed.kind))
+            reply = await indexer.credit(credit, key)
         except NeverLeft:
             return NEVER_SENT
         except NoReply:
             return NO_ANSWER
         trust = Trust(reviewed_build=True, early_429=self._rules.early_429)
-        return read_answer(reply.status, reply.body, attempt.amount, trust)
+        return read_answer(reply.status, reply.body, credit.amount, trust)
 
     def _due(self, claimed: Correction, answer: Answer) -> datetime | None:
         """When a correction that had no effect may go again: later each time, and never in step."""
@@ -315,7 +345,7 @@ class Issuer:
     def _not_sent(self, reason: str) -> None:
         self._issued.not_sent[reason] += 1
         if reason in _ENDS_THE_RUN:
-            self._stop(reason, "see `ucred status`")
+            self._stop(reason, _SEE_STATUS)
 
     async def _let_go(self, claimed: Correction, reason: str) -> None:
         with suppress(NotNow):

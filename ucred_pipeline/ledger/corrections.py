@@ -24,11 +24,13 @@ from ucred_pipeline.domain.corrections import (
     AttemptState,
     Correction,
     CorrectionState,
+    EpochAnchor,
     PlanItem,
     correction_id,
 )
 from ucred_pipeline.domain.memos import CorrectionKind, is_plain, memo_of, read_memo
 from ucred_pipeline.domain.verdicts import Verdict
+from ucred_pipeline.ledger.anchors import acknowledge_anchor, begin_anchor, is_anchored
 from ucred_pipeline.ledger.errors import LedgerContradiction
 from ucred_pipeline.ledger.group_commit import Writes
 from ucred_pipeline.ledger.history import Entry, record
@@ -57,11 +59,15 @@ _A_DAY: Final = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends: the owner of claims, the run, and the actor that the history names."""
+    """Who sends: the owner of claims, the run, and the actor that the history names.
+
+    One that `anchors` sends nothing in an epoch before its own anchor is acknowledged.
+    """
 
     owner: str
     run_id: str
     actor: str = "pipeline"
+    anchors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +147,8 @@ class CorrectionBook:
     def begin_sending(self, claimed: Correction, request: Request, ceiling: Ceiling | None) -> Attempt:
         """Write down, before the first byte leaves, that this credit may have happened.
 
-        One transaction checks the claim's fence, the epoch, the holds and the limits, and reserves
-        the amount. Raises NotNow, and then nothing may be sent.
+        One transaction checks the claim's fence, the epoch, its anchor, the holds and the limits, and
+        reserves the amount. Raises NotNow, and then nothing may be sent.
         """
         with self._ledger.write() as connection:
             found = _fenced(connection, claimed)
@@ -150,6 +156,8 @@ class CorrectionBook:
                 raise NotNow("held")
             if found.epoch != current_epoch(connection):
                 raise NotNow("epoch_closed")
+            if self._sender.anchors and not is_anchored(connection):
+                raise NotNow("anchor_missing")
             if ceiling is not None:
                 self._refuse_over(connection, found, ceiling)
             if not _is_read_back(found):
@@ -166,6 +174,25 @@ class CorrectionBook:
         with self._ledger.write() as connection:
             self._conclude(connection, attempt, answer, duration, due)
             return note_answer(connection, answer.effect)
+
+    def needs_anchor(self) -> bool:
+        """Whether nothing may be sent before this epoch has an anchor."""
+        if not self._sender.anchors:
+            return False
+        with self._ledger.write() as connection:
+            return not is_anchored(connection)
+
+    def begin_anchor(self, anchor: EpochAnchor) -> None:
+        """Write down that an anchor may take effect; raise NotNow under a hold."""
+        with self._ledger.write() as connection:
+            if open_holds(connection):
+                raise NotNow("held")
+            begin_anchor(connection, anchor, self._signed(self._sender.run_id))
+
+    def acknowledge_anchor(self, anchor: EpochAnchor) -> None:
+        """Keep that the indexer acknowledged an anchor."""
+        with self._ledger.write() as connection:
+            acknowledge_anchor(connection, anchor, self._signed(self._sender.run_id))
 
     def sweep_silent(self) -> list[str]:
         """Put in doubt what was found `sending`; give back claims that sent nothing.

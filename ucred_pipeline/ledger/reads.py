@@ -15,6 +15,11 @@ from ucred_pipeline.ledger.upsert import row_of, upsert
 LAST_AUDIT: Final = "last_audit"
 
 
+def doubt_note(attempt: str) -> str:
+    """Name the note of the balance that was seen first after a doubt could be settled."""
+    return f"doubt:{attempt}"
+
+
 class Source(StrEnum):
     """What is read."""
 

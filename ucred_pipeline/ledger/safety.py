@@ -32,6 +32,7 @@ class HoldKind(StrEnum):
     LEDGER_LOST = "ledger_lost"
     CONTRADICTION = "contradiction"
     BREAKER = "breaker"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +100,26 @@ def raise_hold(connection: Connection, kind: HoldKind, signed: Signed) -> bool:
     return True
 
 
+def raise_hold_anew(connection: Connection, kind: HoldKind, signed: Signed) -> None:
+    """Raise a hold as of now; one of the same kind that is in force already ends."""
+    _release(connection, [hold for hold in open_holds(connection) if hold.kind is kind], signed)
+    raise_hold(connection, kind, signed)
+
+
 def release_holds(connection: Connection, signed: Signed) -> list[Hold]:
     """Release every hold in force, and close the breaker."""
     released = open_holds(connection)
-    connection.execute(
-        update(holds)
-        .where(holds.c.released.is_(None))
-        .values(released=signed.at, released_by=signed.actor, release_reason=signed.reason)
-    )
-    for hold in released:
-        told = {"reason": signed.reason}
-        record(connection, Entry(signed.at, signed.actor, f"hold:{hold.kind}", "released", told))
+    _release(connection, released, signed)
     connection.execute(update(breaker).values(doubts_in_a_row=0, openings_in_a_row=0, one_at_a_time=True))
     return released
+
+
+def _release(connection: Connection, released: list[Hold], signed: Signed) -> None:
+    for hold in released:
+        ended = {"released": signed.at, "released_by": signed.actor, "release_reason": signed.reason}
+        connection.execute(update(holds).where(holds.c.id == hold.id).values(ended))
+        told = {"reason": signed.reason}
+        record(connection, Entry(signed.at, signed.actor, f"hold:{hold.kind}", "released", told))
 
 
 def open_epoch(connection: Connection, signed: Signed) -> int:

@@ -2,8 +2,8 @@
 
 Mirrors of the outside (`payments`, `payment_records`, `issuances`, `balances`, `credit_lines`,
 `mint_lines`), what each read covered (`reads`), what was concluded (`purchases`, `breaks`), what is
-done about it (`plans`, `plan_items`, `corrections`, `attempts`, `holds`, `decisions`), and what
-happened (`history`, `runs`). Amounts are wei as decimal digits, times UTC microseconds since 1970.
+done about it (`plans`, `plan_items`, `corrections`, `attempts`, `epoch_anchors`, `holds`, `decisions`), and
+what happened (`history`, `runs`). Amounts are wei as decimal digits, times UTC microseconds since 1970.
 Triggers and partial indexes, which hold the invariants of corrections whoever writes, are in the
 migrations.
 """
@@ -304,6 +304,24 @@ Index(
     postgresql_where=text(_among("state", LIVE_ATTEMPT)),
 )
 Index("ix_attempts_began", attempts.c.began)
+
+epoch_anchors = Table(
+    "epoch_anchors",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("epoch", Integer, ForeignKey("epochs.number"), nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("began", Moment, nullable=False),
+    Column("acknowledged", Moment),
+)
+Index(
+    "uq_epoch_anchors_one_for_an_epoch",
+    epoch_anchors.c.epoch,
+    unique=True,
+    sqlite_where=epoch_anchors.c.acknowledged.is_not(None),
+    postgresql_where=epoch_anchors.c.acknowledged.is_not(None),
+)
 
 decisions = Table(
     "decisions",

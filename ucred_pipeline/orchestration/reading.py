@@ -14,7 +14,7 @@ from ucred_pipeline.domain.payments import Payment
 from ucred_pipeline.domain.replay import Replay, replay
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger import mirror
-from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten, witnesses
+from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten, sent_anchors, witnesses
 from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_attempts
 from ucred_pipeline.ledger.purchases import Days, accounts_to_read, refresh_purchases
 from ucred_pipeline.ledger.reads import (
@@ -242,6 +242,7 @@ async def _read_balances(pipeline: Pipeline, tally: _Tally, detail: dict[str, An
             remembered = anchors(connection)
             changed = accounts_to_read(connection, oldest, audit.state_root)
             changed += witnesses(connection)
+            changed += [anchor.account for anchor, _ in sent_anchors(connection)]
         wanted = sorted({*changed, *(anchor.account for anchor in remembered)})
         read = await indexer.balances(wanted, _counted(pipeline, "balances read"))
     remembers = _keep_balances(pipeline, read, remembered, tally)

@@ -33,6 +33,7 @@ _WHAT_TO_DO: Final = {
     HoldKind.BREAKER: f"look into the indexer, then: {_RELEASE}",
     HoldKind.CONTRADICTION: f"see docs/runbook.md, then: {_RELEASE}",
     HoldKind.LEDGER_LOST: f"bring back the ledger that made them, then: {_RELEASE}",
+    HoldKind.RESTORED: f"ucred reconcile, look at what lacks (ucred breaks), then: {_RELEASE}",
     HoldKind.INDEXER_FORGOT: (
         f"old balances restored: {_RELEASE}; lost for good: ucred release --new-epoch --reason TEXT --by NAME"
     ),
