@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Final
 
 from ucred_pipeline.domain.clock import to_micros
@@ -17,11 +18,28 @@ from ucred_pipeline_tests.simulation.outside import Credit, Outside, Purchase
 _A_DAY_US: Final = 86_400_000_000
 
 
+class Wrong(StrEnum):
+    """What an oracle may find."""
+
+    DOUBLE = "credited twice by us"
+    CROSSED = "credited after another that we could have known"
+    LOST = "lacking, and nobody is told"
+    CLAIMED = "said to be credited and not"
+    UNWRITTEN = "sent and not written down"
+    ALONE = "sent while another may have had an effect"
+    HELD = "sent under a hold"
+    LIMIT = "sent over a limit"
+    FORGOT = "sent to an indexer that forgot"
+    HISTORY = "a broken history"
+    FAULT = "a fault of the engine"
+
+
 class Oracles:
     """Watches a schedule; what it finds wrong is in `violations`."""
 
     def __init__(self, ledger: SimulatedLedger, outside: Outside, tell: Callable[[str], None]) -> None:
         self.violations: list[str] = []
+        self.wrong: Counter[str] = Counter()
         self.crossed = 0
         self._ledger = ledger
         self._outside = outside
@@ -34,6 +52,12 @@ class Oracles:
         gaps = rates.line_late or rates.line_lost or rates.log_cut or rates.debits
         self._by_purchase = rates.logs and not gaps
 
+    def note(self, kind: Wrong, what: str) -> None:
+        """Note something that must not be."""
+        self._tell(f"WRONG {what}")
+        self.violations.append(what)
+        self.wrong[kind] += 1
+
     def posted(self, post: Post) -> None:
         """A request leaves: it must be written down, alone, under no hold, and within the limits."""
         attempt = post.attempt
@@ -43,18 +67,18 @@ class Oracles:
             "SELECT state, number FROM attempts WHERE correction = ?", (attempt.correction,)
         ):
             if row[1] == attempt.number and row[0] not in ("sending", "in_doubt", "moot"):
-                self._wrong(f"attempt {attempt.name} is sent as {row[0]}")
+                self.note(Wrong.UNWRITTEN, f"attempt {attempt.name} is sent as {row[0]}")
             elif row[1] != attempt.number and row[0] in ("sending", "in_doubt", "applied"):
-                self._wrong(f"attempt {attempt.name} is sent while attempt {row[1]} is {row[0]}")
+                self.note(Wrong.ALONE, f"attempt {attempt.name} is sent while attempt {row[1]} is {row[0]}")
         self._refuse_posts_under_a_hold(attempt)
         self._refuse_posts_over_a_limit(attempt)
         if self._forgot_before(post):
-            self._wrong(f"attempt {attempt.name} is sent to an indexer that forgot")
+            self.note(Wrong.FORGOT, f"attempt {attempt.name} is sent to an indexer that forgot")
         if not self._query(
             "SELECT 1 FROM attempts WHERE correction = ? AND number = ?",
             (attempt.correction, attempt.number),
         ):
-            self._wrong(f"attempt {attempt.name} is sent and not written down")
+            self.note(Wrong.UNWRITTEN, f"attempt {attempt.name} is sent and not written down")
 
     def credited(self, credit: Credit) -> None:
         """A credit took effect: never twice by us, and not by us after another that could be known."""
@@ -64,9 +88,9 @@ class Oracles:
         of_purchase = [found for found in self._outside.credits if found.namespace == credit.namespace]
         is_mint = credit.memo.startswith("purchase:")
         if is_mint and any(found.ours for found in of_purchase):
-            self._wrong(f"{credit.namespace} is credited by us before the payments API was done")
+            self.note(Wrong.CROSSED, f"{credit.namespace} is credited by us before the payments API was done")
         if self._is_doubled([found for found in of_purchase if found.ours], credit.account):
-            self._wrong(f"{credit.namespace} is credited twice by us")
+            self.note(Wrong.DOUBLE, f"{credit.namespace} is credited twice by us")
         others = of_purchase if self._by_purchase else self._others_on(credit.account)
         if credit.ours and len(others) > 1:
             self._judge_crossing(credit, others[0])
@@ -96,7 +120,7 @@ class Oracles:
         for purchase in self._outside.purchases.values():
             credits_found = self._outside.credits_of(purchase)
             if claimed.get(purchase.payment_intent) and not any(found.ours for found in credits_found):
-                self._wrong(f"{purchase.namespace} is said to be credited by us and is not")
+                self.note(Wrong.CLAIMED, f"{purchase.namespace} is said to be credited by us and is not")
             if self._by_purchase and not credits_found and not purchase.refunded:
                 self._must_be_listed(purchase, engine)
         if not self._by_purchase:
@@ -107,7 +131,7 @@ class Oracles:
     def _refuse_posts_under_a_hold(self, attempt: Attempt) -> None:
         began = to_micros(attempt.began)
         if self._query("SELECT 1 FROM holds WHERE released IS NULL AND raised < ?", (began,)):
-            self._wrong(f"attempt {attempt.name} is sent under a hold")
+            self.note(Wrong.HELD, f"attempt {attempt.name} is sent under a hold")
 
     def _refuse_posts_over_a_limit(self, attempt: Attempt) -> None:
         """Nothing is sent over the limit of a day, but what a person approved."""
@@ -123,7 +147,7 @@ class Oracles:
             (since,),
         )
         if sum(int(row[0]) for row in spent) > self._daily:
-            self._wrong(f"attempt {attempt.name} is over the limit of a day")
+            self.note(Wrong.LIMIT, f"attempt {attempt.name} is over the limit of a day")
 
     def _forgot_before(self, post: Post) -> bool:
         """Whether the indexer had lost its state before we looked, and the ledger could know."""
@@ -151,9 +175,8 @@ class Oracles:
     def _judge_crossing(self, ours: Credit, other: Credit) -> None:
         post = self._posts[ours.memo]
         if other.at < post.looked:
-            self._wrong(
-                f"{ours.namespace} is credited by us although {other.memo} was there before we looked"
-            )
+            told = f"{ours.namespace} is credited by us although {other.memo} was there before we looked"
+            self.note(Wrong.CROSSED, told)
         else:
             self.crossed += 1
 
@@ -179,7 +202,9 @@ class Oracles:
         hidden = reason == "top_ups_unknown" and engine.network.rates.other_writers
         if verdict == "pending" or hidden:
             return
-        self._wrong(f"{purchase.namespace} is {verdict} ({reason}), has no credit and nobody is told")
+        self.note(
+            Wrong.LOST, f"{purchase.namespace} is {verdict} ({reason}), has no credit and nobody is told"
+        )
 
     def _must_be_listed_by_account(self, account: str) -> None:
         """As many purchases of an account as it has credits too few are before a person."""
@@ -203,20 +228,18 @@ class Oracles:
             (account,),
         )
         if len(listed) + len(waiting) < len(owed) - len(given):
-            self._wrong(f"{account} has {len(given)} credits for {len(owed)} purchases, nobody is told")
+            self.note(
+                Wrong.LOST, f"{account} has {len(given)} credits for {len(owed)} purchases, nobody is told"
+            )
 
     def _check_history(self) -> None:
         rows = self._query("SELECT sequence, previous, hash FROM history ORDER BY sequence", ())
         before = "0" * 64
         for place, (sequence, previous, hashed) in enumerate(rows, 1):
             if sequence != place or previous != before:
-                self._wrong(f"the history breaks at {sequence}")
+                self.note(Wrong.HISTORY, f"the history breaks at {sequence}")
                 return
             before = hashed
 
     def _query(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         return self._ledger.raw.execute(statement, values).fetchall()
-
-    def _wrong(self, what: str) -> None:
-        self._tell(f"WRONG {what}")
-        self.violations.append(what)

@@ -8,7 +8,7 @@ from ucred_pipeline_tests.simulation.engine import CLOCKS_OFF_S, Engine
 from ucred_pipeline_tests.simulation.fate import Fate
 from ucred_pipeline_tests.simulation.memory import SimulatedLedger, the_ledger
 from ucred_pipeline_tests.simulation.network import Network
-from ucred_pipeline_tests.simulation.oracles import Oracles
+from ucred_pipeline_tests.simulation.oracles import Oracles, Wrong
 from ucred_pipeline_tests.simulation.outside import Outside
 from ucred_pipeline_tests.simulation.profiles import Profile, profile_of
 from ucred_pipeline_tests.simulation.stage import Process, Stage
@@ -31,6 +31,7 @@ class Outcome:
     seed: int
     profile: str
     violations: list[str] = field(default_factory=list)
+    wrong: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     posts: int = 0
     effects: int = 0
@@ -191,7 +192,7 @@ class _Schedule:
     def _failed(self, process: Process, failure: BaseException) -> None:
         """A process may end by a kill, or say why it stops; anything else is a fault of the engine."""
         told = failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure
-        self._oracles.violations.append(f"{process.name} fails: {type(told).__name__}: {told}"[:300])
+        self._oracles.note(Wrong.FAULT, f"{process.name} fails: {type(told).__name__}: {told}"[:300])
 
     def _ledger_copy(self) -> bytes:
         return self._ledger.copy()
@@ -211,7 +212,7 @@ class _Schedule:
 
     def _told(self) -> Outcome:
         outcome = self._outcome
-        outcome.violations = self._oracles.violations
+        outcome.violations, outcome.wrong = self._oracles.violations, self._oracles.wrong
         outcome.faults = self._fate.struck
         outcome.fault_count = self._fate.faults
         outcome.posts = len(self._network.posts)

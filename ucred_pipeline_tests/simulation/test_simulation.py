@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ucred_pipeline_tests.simulation.campaign import Figures, shrink
+from ucred_pipeline_tests.simulation.campaign import shrink
+from ucred_pipeline_tests.simulation.figures import Tally
 from ucred_pipeline_tests.simulation.mutants import MUTANTS
 from ucred_pipeline_tests.simulation.profiles import PROFILES, Profile, named
 from ucred_pipeline_tests.simulation.schedule import Case, case_of, play
@@ -46,12 +47,12 @@ def test_what_is_cut_short_changes_nothing(profile: Profile) -> None:
 @pytest.mark.parametrize("profile, least", [("logs", 0.98), ("balances", 0.90)])
 def test_most_corrections_need_no_person(profile: str, least: float) -> None:
     """With each fault at 5%, logs settle at least 98% of the corrections by themselves, balances 90%."""
-    figures = Figures()
+    tally = Tally()
     for seed in range(10_000, 10_120):
-        figures.add(play(Case(seed, replace(named(profile), request=0.05))))
+        tally.add(Tally.of(play(Case(seed, replace(named(profile), request=0.05)))))
 
-    assert sum(figures.ended.values()) > 150
-    assert figures.unaided >= least
+    assert tally.corrections > 150
+    assert tally.unaided >= least
 
 
 def test_a_failure_becomes_smaller() -> None:
