@@ -10,7 +10,6 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 SEEDS ?= 25000
 START ?= 0
-FIGURES ?= .simulation.json
 .PHONY: help demo test simulate lint format types rooms dev bench lock clean
 
 help:  ## Show what there is
@@ -29,8 +28,8 @@ demo: $(READY)  ## Set up, then find and put right what lacks in a sandbox
 test: $(READY)  ## Set up, then run the tests
 	$(BIN)/python -m pytest
 
-simulate: $(READY)  ## Play SEEDS schedules in a simulated world over all cores, go on from FIGURES, and switch each rule off
-	$(BIN)/python -m ucred_pipeline_tests.simulation run --seeds $(SEEDS) --start $(START) --figures $(FIGURES)
+simulate: $(READY)  ## Play SEEDS schedules in a simulated world over all cores, and switch each rule off
+	$(BIN)/python -m ucred_pipeline_tests.simulation run --seeds $(SEEDS) --start $(START) $(if $(FIGURES),--figures $(FIGURES))
 	$(BIN)/python -m ucred_pipeline_tests.simulation mutants
 
 lint: $(READY)  ## Check style, the direction of imports, and the lock

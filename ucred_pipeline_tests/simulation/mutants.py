@@ -220,7 +220,7 @@ def _hasty_epoch() -> list[Patch]:
     def at_once(connection: Any, signed: Signed) -> int:
         return open_epoch(connection, replace(signed, at=signed.at + timedelta(days=1)))
 
-    return [(engine, "open_epoch", at_once), (engine, "_LOOKS_AFTER_S", 0)]
+    return [(crediting, "open_epoch", at_once), (engine, "_LOOKS_AFTER_S", 0)]
 
 
 def _debits_forgotten() -> list[Patch]:

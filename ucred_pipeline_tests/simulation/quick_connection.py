@@ -48,7 +48,12 @@ class QuickConnection:
             raise
         self._raw.execute(keep)
 
-    def execute(self, statement: Any, values: Row | Sequence[Row] | None = None) -> Result[Any]:
+    def execute(
+        self,
+        statement: Any,
+        values: Row | Sequence[Row] | None = None,
+        execution_options: Row = _NO_ROW,  # noqa: ARG002 - they say how rows come, which are few here
+    ) -> Result[Any]:
         """Execute a statement, with no values, a row of them, or many rows."""
         rows = [values or _NO_ROW] if values is None or isinstance(values, Mapping) else values
         cache_key = statement._generate_cache_key()

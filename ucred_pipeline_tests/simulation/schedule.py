@@ -68,6 +68,11 @@ def play(case: Case) -> Outcome:
     return _Schedule(case).play()
 
 
+def _spends(account: str) -> bool:
+    """Whether the account is a customer's, and not an anchor of ours."""
+    return account.startswith("acct:user:")
+
+
 class _Schedule:
     """A schedule on stage."""
 
@@ -118,6 +123,7 @@ class _Schedule:
             stage.after(fate.between(0, 3), self._engine.start_run)
         self._world_moves()
         stage.play(fate.one_of(_BETWEEN_RUNS_S))
+        self._oracles.at_a_pause()
         if copied is not None:
             self._restore(copied)
         if fate.strikes("operator", 0.5):
@@ -136,6 +142,10 @@ class _Schedule:
             stage.after(span, outside.refund)
         if fate.strikes("restart", rates.restart):
             stage.after(fate.between(0, 5), self._restart)
+        if fate.strikes("restart_announced", rates.restart / 2):
+            stage.after(fate.between(0, 5), self._restart_with_notice)
+        if fate.strikes("upgrade", rates.upgrade):
+            stage.after(span, outside.upgrade)
         if fate.strikes("log_cut", rates.log_cut):
             stage.after(span, outside.cut_log)
         if fate.strikes("clock_step", rates.clock_step):
@@ -175,13 +185,17 @@ class _Schedule:
             self._outside.support_credits(self._fate.one_of(free))
 
     def _debit(self) -> None:
-        held = sorted(account for account, wei in self._outside.balances.items() if wei)
+        held = sorted(account for account, wei in self._outside.balances.items() if wei and _spends(account))
         if held:
             self._outside.spend(self._fate.one_of(held), 10**18)
 
     def _restart(self) -> None:
         self._tell("the indexer restarts and forgets")
         self._outside.restart()
+
+    def _restart_with_notice(self) -> None:
+        self._engine.hold_for_restart()
+        self._restart()
 
     def _step_clocks(self) -> None:
         """Step the clock of whoever runs now, and of no other."""
