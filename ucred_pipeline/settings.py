@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -235,6 +236,10 @@ class Rules(_Section):
 
     def reward_table(self) -> RewardTable:
         """The rewards as the domain's rules."""
+        return self._reward_table
+
+    @cached_property
+    def _reward_table(self) -> RewardTable:
         return RewardTable(
             tuple(
                 RewardRule(

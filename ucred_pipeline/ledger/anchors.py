@@ -9,10 +9,22 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from ucred_pipeline.domain.corrections import AttemptState, EpochAnchor
 from ucred_pipeline.ledger.history import Entry, record
-from ucred_pipeline.ledger.safety import Signed, current_epoch
+from ucred_pipeline.ledger.safety import THE_EPOCH, Signed, current_epoch
 from ucred_pipeline.ledger.schema import attempts, balances, corrections, epoch_anchors
 
 _MOST: Final = 5
+_SENT: Final = select(epoch_anchors).where(epoch_anchors.c.epoch == THE_EPOCH)
+_RECEIPTS: Final = (
+    select(attempts.c.account, attempts.c.new_balance, attempts.c.balance_before, attempts.c.amount)
+    .join(corrections, corrections.c.id == attempts.c.correction)
+    .where(attempts.c.state == AttemptState.APPLIED, corrections.c.epoch == THE_EPOCH)
+    .order_by(func.coalesce(attempts.c.finished, attempts.c.began).desc())
+    .limit(_MOST)
+)
+_SEEN: Final = select(balances.c.account, balances.c.wei).order_by(balances.c.began.desc()).limit(_MOST * 20)
+_WITNESSES: Final = select(attempts.c.witness).where(
+    attempts.c.state == AttemptState.IN_DOUBT, attempts.c.witness.is_not(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,7 @@ def acknowledge_anchor(connection: Connection, anchor: EpochAnchor, signed: Sign
 
 def sent_anchors(connection: Connection) -> list[tuple[EpochAnchor, datetime | None]]:
     """The anchors of the present epoch, also those that nobody acknowledged, and when each was."""
-    chosen = select(epoch_anchors).where(epoch_anchors.c.epoch == current_epoch(connection))
-    return [(EpochAnchor(row.account, row.memo), row.acknowledged) for row in connection.execute(chosen)]
+    return [(EpochAnchor(row.account, row.memo), row.acknowledged) for row in connection.execute(_SENT)]
 
 
 def _tell(connection: Connection, anchor: EpochAnchor, event: str, signed: Signed) -> None:
@@ -66,10 +77,7 @@ def _tell(connection: Connection, anchor: EpochAnchor, event: str, signed: Signe
 
 def witnesses(connection: Connection) -> list[str]:
     """The accounts that bear witness for the requests that are in doubt."""
-    chosen = select(attempts.c.witness).where(
-        attempts.c.state == AttemptState.IN_DOUBT, attempts.c.witness.is_not(None)
-    )
-    return sorted({account for account in connection.execute(chosen).scalars() if account is not None})
+    return sorted({account for account in connection.execute(_WITNESSES).scalars() if account is not None})
 
 
 def forgotten(known: Sequence[Anchor], held: Mapping[str, int], *, debits_possible: bool) -> list[Anchor]:
@@ -93,23 +101,12 @@ def _own(connection: Connection) -> list[Anchor]:
 
 def _receipts(connection: Connection) -> list[Anchor]:
     """What the newest credits that took effect left; one settled later left at least its own amount more."""
-    chosen = (
-        select(attempts.c.account, attempts.c.new_balance, attempts.c.balance_before, attempts.c.amount)
-        .join(corrections, corrections.c.id == attempts.c.correction)
-        .where(
-            attempts.c.state == AttemptState.APPLIED,
-            corrections.c.epoch == current_epoch(connection),
-        )
-        .order_by(func.coalesce(attempts.c.finished, attempts.c.began).desc())
-        .limit(_MOST)
-    )
     return [
         Anchor(row.account, row.balance_before + row.amount if row.new_balance is None else row.new_balance)
-        for row in connection.execute(chosen)
+        for row in connection.execute(_RECEIPTS)
     ]
 
 
 def _seen(connection: Connection) -> list[Anchor]:
-    chosen = select(balances.c.account, balances.c.wei).order_by(balances.c.began.desc()).limit(_MOST * 20)
-    held = [Anchor(row.account, row.wei) for row in connection.execute(chosen) if row.wei > 0]
+    held = [Anchor(row.account, row.wei) for row in connection.execute(_SEEN) if row.wei > 0]
     return held[:_MOST]

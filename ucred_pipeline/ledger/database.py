@@ -5,7 +5,7 @@ advisory lock), so that what it read is still true when it commits. SQLite keeps
 and syncs fully: a row that was committed before a request left is there after a power cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -27,6 +27,12 @@ _PRAGMAS: Final = (
     "foreign_keys=ON",
     "recursive_triggers=ON",
 )
+#: What begins a transaction, by dialect.
+_READING: Final = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"}
+_WRITING: Final = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})",
+}
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -35,8 +41,6 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer = engine.execution_options(ucred_writes=True)
-        event.listen(engine, "begin", _begin)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
 
@@ -86,12 +90,14 @@ class Ledger:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads, on one consistent snapshot."""
         with self._engine.connect() as connection, connection.begin():
+            _begin(connection, _READING)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open the one write transaction; it commits at the end, or leaves nothing."""
-        with self._writer.connect() as connection, connection.begin():
+        with self._engine.connect() as connection, connection.begin():
+            _begin(connection, _WRITING)
             yield connection
 
     def _migrate(self) -> None:
@@ -124,14 +130,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("ucred_writes", False)
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-    elif writes:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
-    elif connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+def _begin(connection: Connection, first: Mapping[str, str]) -> None:
+    """Open the transaction here: an event of the engine would cost each of its statements."""
+    connection.exec_driver_sql(first[connection.dialect.name])
 
 
 def _version(connection: Connection) -> str | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
@@ -64,21 +65,27 @@ class Breaker:
     token_refused: bool
 
 
+_EPOCH: Final = select(func.max(epochs.c.number))
+#: The number of the present epoch, within another statement.
+THE_EPOCH: Final = _EPOCH.scalar_subquery()
+_EPOCH_OPENED: Final = select(epochs.c.opened).order_by(epochs.c.number.desc()).limit(1)
+_OPEN_HOLDS: Final = select(holds).where(holds.c.released.is_(None)).order_by(holds.c.id)
+
+
 def current_epoch(connection: Connection) -> int:
     """The number of the present epoch: one life of the indexer's state, as persons decided."""
-    return int(connection.execute(select(func.max(epochs.c.number))).scalar_one())
+    return int(connection.execute(_EPOCH).scalar_one())
 
 
 def epoch_opened(connection: Connection) -> datetime:
     """When the present epoch began; the first one always was."""
-    newest = select(epochs.c.opened).order_by(epochs.c.number.desc()).limit(1)
-    opened: datetime = connection.execute(newest).scalar_one()
+    opened: datetime = connection.execute(_EPOCH_OPENED).scalar_one()
     return opened
 
 
 def open_holds(connection: Connection) -> list[Hold]:
     """The holds in force, oldest first."""
-    rows = connection.execute(select(holds).where(holds.c.released.is_(None)).order_by(holds.c.id))
+    rows = connection.execute(_OPEN_HOLDS)
     return [Hold(row.id, HoldKind(row.kind), row.detail, row.raised, row.raised_by) for row in rows]
 
 

@@ -126,8 +126,9 @@ def _mark_what_changed_for_all(pipeline: Pipeline, connection: Connection, evide
 def _is_news(connection: Connection, name: str, now: str) -> bool:
     """Whether something is not as it was last time; the first time everything is marked anyway."""
     before = note(connection, name)
-    leave_note(connection, name, now)
-    return before is not None and before != now
+    if before != now:
+        leave_note(connection, name, now)
+    return before not in {None, now}
 
 
 def _fingerprint(told: Any) -> str:

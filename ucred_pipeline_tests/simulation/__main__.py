@@ -11,7 +11,7 @@ from typing import Final
 from ucred_pipeline_tests.simulation.campaign import Figures, play_all, shrink
 from ucred_pipeline_tests.simulation.mutants import MUTANTS, Mutant, caught_at
 from ucred_pipeline_tests.simulation.profiles import PROFILES, named, profile_of
-from ucred_pipeline_tests.simulation.schedule import Case, Outcome, play
+from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, play
 
 _TELLS_EVERY_S: Final = 1.0
 
@@ -97,7 +97,7 @@ def _replay(asked: argparse.Namespace) -> int:
     spared = frozenset(int(number) for number in asked.spared.split(",") if number)
     mutant = next((found for found in MUTANTS if found.name == asked.mutant), None)
     profile = named(asked.profile) if asked.profile else mutant.profile if mutant else profile_of(asked.seed)
-    case = Case(asked.seed, profile, spared, asked.purchases)
+    case = replace(case_of(asked.seed), profile=profile, spared=spared, purchases=asked.purchases)
     with mutant.at_work() if mutant else nullcontext():
         if asked.shrink and play(case).violations:
             case = shrink(case)

@@ -215,7 +215,7 @@ class Oracles:
             before = hashed
 
     def _query(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
-        return self._ledger._raw().execute(statement, values).fetchall()
+        return self._ledger.raw.execute(statement, values).fetchall()
 
     def _wrong(self, what: str) -> None:
         self._tell(f"WRONG {what}")

@@ -13,8 +13,8 @@ from ucred_pipeline_tests.simulation.outside import Outside
 from ucred_pipeline_tests.simulation.profiles import Profile, profile_of
 from ucred_pipeline_tests.simulation.stage import Process, Stage
 
-#: In every so many schedules the real judge judges, which is slower than the plain one.
-_REAL_JUDGE_EVERY: Final = 97
+#: In every so many schedules nothing is cut short: the real judge judges, over the real connection.
+_REALLY_EVERY: Final = 97
 _TROUBLED_RUNS: Final = 4
 _CALM_RUNS: Final = 9
 _BETWEEN_RUNS_S: Final = (60, 180, 400, 900, 1500)
@@ -44,18 +44,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A schedule to play: its seed, and what of it is left out, which is how a failure shrinks."""
+    """A schedule to play: its seed, and what of it is left out, which is how a failure shrinks.
+
+    `really`: by the real judge and over the real connection, which are slower and come to the same.
+    """
 
     seed: int
     profile: Profile
     spared: frozenset[int] = frozenset()
     purchases: int | None = None
     traced: bool = False
+    really: bool = False
 
 
 def case_of(seed: int) -> Case:
     """Give the schedule of a seed."""
-    return Case(seed, profile_of(seed))
+    return Case(seed, profile_of(seed), really=seed % _REALLY_EVERY == 0)
 
 
 def play(case: Case) -> Outcome:
@@ -76,13 +80,12 @@ class _Schedule:
         self._oracles = Oracles(self._ledger, self._outside, self._tell)
         self._network = Network(self._outside, self._oracles.posted)
         self._outside.told.append(self._oracles.credited)
-        judges_really = case.seed % _REAL_JUDGE_EVERY == 0
-        self._engine = Engine(self._ledger, self._network, judges_really=judges_really)
+        self._engine = Engine(self._ledger, self._network, judges_really=case.really)
         self._oracles.known_life = lambda: self._engine.known_life
 
     def play(self) -> Outcome:
         """Buy, let trouble come, let it pass, and look at what is left."""
-        self._ledger.begin(self._stage, self._fate, self._case.profile)
+        self._ledger.begin(self._stage, self._fate, self._case.profile, is_quick=not self._case.really)
         with self._engine.on_stage(self._case.seed):
             try:
                 self._buy()

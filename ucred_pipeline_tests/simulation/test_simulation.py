@@ -6,7 +6,7 @@ import pytest
 
 from ucred_pipeline_tests.simulation.campaign import Figures, shrink
 from ucred_pipeline_tests.simulation.mutants import MUTANTS
-from ucred_pipeline_tests.simulation.profiles import PROFILES, named
+from ucred_pipeline_tests.simulation.profiles import PROFILES, Profile, named
 from ucred_pipeline_tests.simulation.schedule import Case, case_of, play
 
 #: Together 2,000 seeds and more, in parts of which each is a test of its own.
@@ -30,6 +30,17 @@ def test_a_seed_is_one_schedule() -> None:
         case = Case(7, profile, traced=True)
 
         assert play(case).trace == play(case).trace
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_what_is_cut_short_changes_nothing(profile: Profile) -> None:
+    """The plain judge and the quick connection give the very schedule that the real ones give."""
+    for seed in (7, 8):
+        case = Case(seed, profile, traced=True)
+        quick, real = play(case), play(replace(case, really=True))
+
+        assert quick.trace == real.trace
+        assert (quick.ended, quick.violations) == (real.ended, real.violations)
 
 
 @pytest.mark.parametrize("profile, least", [("logs", 0.98), ("balances", 0.90)])
