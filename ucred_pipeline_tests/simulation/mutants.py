@@ -310,9 +310,6 @@ _LATE: Final = replace(_LOSSY_BALANCES, request=0.0)
 _CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, slow=0.4, pause=0.03)
 _TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, slow=0.0, top_up=0.9, support=0.5)
 _RESTARTING: Final = replace(named("restarts"), restart=0.7, request=0.0, slow=0.7, crash=0.0)
-_RESTARTING_ON_BALANCES: Final = replace(
-    named("restarts_on_balances"), restart=0.7, request=0.2, slow=0.5, crash=0.0
-)
 _RESTORED: Final = replace(named("restored"), restored=0.9, slow=0.3)
 _SPENDING: Final = replace(named("debits"), debit=0.9, request=0.3)
 _BUSY: Final = replace(named("busy_logs"), late_mint=1.0, support=0.6, pause=0.05)
@@ -363,10 +360,6 @@ MUTANTS: Final = (
     ),
     Mutant("no_guards", "the database guards the states", _PAUSING, 300, _unguarded),
     Mutant("busy_accounts", "one at a time within an account", _TWO_AT_ONCE, 300, _busy_accounts),
-    Mutant(
-        "no_witness", "a balance settles only in the life of the request", _RESTARTING_ON_BALANCES, 600,
-        lambda: [(settling, "_is_of_this_life", lambda *_: True)],
-    ),
     Mutant(
         "other_life_log", "a log excludes only in the life of the request", _RESTARTING, 300,
         lambda: [(settling, "_same_life", lambda *_: True)],
