@@ -145,7 +145,11 @@ def _mutants(names: list[str]) -> int:
 
 def _show_mutant(mutant: Mutant) -> bool:
     seed, violation = caught_at(mutant)
-    where = f"at seed {seed}: {violation}" if seed is not None else f"NOT within {mutant.seeds} seeds"
+    where = (
+        f"at seed {seed}: {violation.splitlines()[0]}"
+        if seed is not None
+        else f"NOT within {mutant.seeds} seeds"
+    )
     _say(f"{mutant.name:20} {mutant.rule:55} {where}")
     return seed is not None
 

@@ -306,6 +306,7 @@ _PAUSING: Final = replace(named("several_senders"), pause=0.15, crash=0.0)
 _TWO_AT_ONCE: Final = replace(
     named("several_senders_on_balances"), pause=0.1, crash=0.0, request=0.2, slow=0.4
 )
+_GAPPY: Final = replace(named("gappy_logs"), line_lost=0.4, request=0.2)
 _LATE: Final = replace(_LOSSY_BALANCES, request=0.0)
 _CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, slow=0.4, pause=0.03)
 _TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, slow=0.0, top_up=0.9, support=0.5)
@@ -338,7 +339,7 @@ MUTANTS: Final = (
     Mutant("no_grace", "the payments API has its time", named("busy_logs"), 30, _no_grace),
     Mutant("no_memory", "an indexer that forgot is sent nothing", named("restarts"), 60, _no_memory),
     Mutant("no_clock_gate", "clocks agree", _CLOCKS, 300, _no_clock_gate),
-    Mutant("trusting_logs", "only a proved log proves absence", named("gappy_logs"), 60, _trusting_logs),
+    Mutant("trusting_logs", "only a proved log proves absence", _GAPPY, 150, _trusting_logs),
     Mutant("no_holds", "nothing is sent under a hold", named("restored"), 60, _no_holds),
     Mutant("no_limits", "limits hold", named("limits"), 60, _no_limits),
     Mutant("stale_evidence", "evidence is taken after the claim", _BUSY, 300, _stale_evidence),
