@@ -12,13 +12,14 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    false,
     func,
     select,
     true,
     update,
 )
 
-from ucred_pipeline.domain.clock import from_micros
+from ucred_pipeline.domain.clock import from_micros, to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, WITHDRAWN, CorrectionState, PlanItem
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.memos import CorrectionKind
@@ -27,7 +28,7 @@ from ucred_pipeline.domain.purchases import Before, Sources, continued, purchase
 from ucred_pipeline.domain.rewards import RewardTable
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.mirror import mark_groups
-from ucred_pipeline.ledger.reads import LAST_AUDIT, note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
 from ucred_pipeline.ledger.safety import current_epoch
 from ucred_pipeline.ledger.schema import (
     balances,
@@ -49,6 +50,8 @@ _PROVISIONAL: Final = (
     Reason.SIBLING_WITHIN_GRACE,
     Reason.STRIPE_NOT_WHOLE,
 )
+#: The note of which purchases were young when they were judged last: those that fell due after it.
+_YOUNG_SINCE: Final = "young_since_us"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,22 @@ def mark_all_accounts(connection: Connection) -> None:
 
 def mark_pending(connection: Connection) -> None:
     """Mark the accounts whose verdicts change with time alone."""
-    mark_groups(connection, connection.execute(select(purchases.c.judged_with).where(_waits())).scalars())
+    waiting = select(purchases.c.judged_with).where(_waits(connection))
+    mark_groups(connection, connection.execute(waiting).scalars())
 
 
-def _waits() -> ColumnElement[bool]:
-    """Whether a purchase waits for time to pass, or for evidence that is not there yet."""
-    p = purchases.c
+def note_young(connection: Connection, since: datetime) -> None:
+    """Keep which purchases were judged while they were young: whatever was said of them may change."""
+    leave_note(connection, _YOUNG_SINCE, to_micros(since))
+
+
+def _waits(connection: Connection) -> ColumnElement[bool]:
+    """Whether a purchase waits for time to pass, was young lately, or lacks evidence that is to come."""
+    p, young_since = purchases.c, note(connection, _YOUNG_SINCE)
+    was_young = func.coalesce(p.due_since, p.created) > from_micros(young_since) if young_since else false()
     return (
         p.verdict.is_(None)
+        | was_young
         | p.verdict.in_([Verdict.PENDING, Verdict.IN_DOUBT])
         | p.reason.in_([str(reason) for reason in _PROVISIONAL])
     )
@@ -149,7 +160,7 @@ def accounts_to_read(connection: Connection, before: datetime, root: str) -> lis
         balances.c.began.is_(None)
         | (balances.c.began < before)
         | dirty_groups.c.judged_with.is_not(None)
-        | _waits()
+        | _waits(connection)
         | ~settled
     )
     known = balances.c.root.is_not(None) & (balances.c.root == root)
