@@ -113,7 +113,7 @@ async def _read_stripe(
             detail |= await reader.everything(until)
         else:
             detail |= await reader.changes(before, now, until)
-        await reader.days(days, until)
+            await reader.days(days, from_micros(detail["since_us"]), until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,10 @@ class _StripeReader:
         await self.stripe.sweep(Window(min(since, until), until), self._keep)
         return _covered(since=covered["since_us"], until=until, events=until, swept=swept)
 
-    async def days(self, days: Days, until: datetime) -> None:
-        """Sweep the days that were asked for once more."""
-        if days.since is not None or days.until is not None:
-            since = days.since or until
+    async def days(self, days: Days, oldest: datetime, until: datetime) -> None:
+        """Sweep the days that were asked for once more, of those on which there may be payments."""
+        if days != Days():
+            since = max(days.since or oldest, oldest)
             end = min(days.until or until, until)
             if since < end:
                 await self.stripe.sweep(Window(since, end), self._keep)
