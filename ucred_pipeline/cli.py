@@ -449,7 +449,13 @@ def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) ->
     help="Where the demo keeps its sandbox and its ledger  [default: the user's data folder]",
 )
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same history.")
-@click.option("--purchases", default=200, show_default=True, help="How many purchases the history has.")
+@click.option(
+    "--purchases",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="How many purchases the history has.",
+)
 def demo(folder: Path | None, seed: int, purchases: int) -> int:
     """Start a sandbox, reconcile it, and show what was found and put right. Touches nothing else."""
     from ucred_pipeline.settings import data_folder  # noqa: PLC0415
