@@ -124,6 +124,7 @@ def _mark_what_changed_for_all(pipeline: Pipeline, connection: Connection, evide
             evidence.log_complete,
             evidence.other_writers,
             evidence.debits_possible,
+            str(evidence.minted_wei),
             current_epoch(connection),
         ]
     )

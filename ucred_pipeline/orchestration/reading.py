@@ -39,6 +39,8 @@ from ucred_pipeline.sources.payments_database import read_payments_database
 from ucred_pipeline.sources.payments_log import read_payments_log
 from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, Window
 
+#: The note of which snapshot of the payments database the mirror has.
+_SNAPSHOT: Final = "payments_database_snapshot"
 #: The note of what the indexer's log proves.
 LOG_PROOF: Final = "log_proof"
 #: The note of when the first sweep began: what it had read by then may have changed since.
@@ -209,8 +211,8 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
     url = pipeline.settings.require("PAYMENTS_DATABASE_URL")
     with _Log(pipeline, run_id, Source.PAYMENTS_DATABASE).reading() as (tally, detail):
         with pipeline.ledger.read() as connection:
-            before = last_closed(connection, Source.PAYMENTS_DATABASE)
-        found = read_payments_database(url, pipeline.clock, before.detail["fingerprint"] if before else None)
+            before, known = last_closed(connection, Source.PAYMENTS_DATABASE), note(connection, _SNAPSHOT)
+        found = read_payments_database(url, pipeline.clock, known if before else None)
         if before is not None and found.unchanged:
             tally.add(before.rows, 0)
             detail.update(before.detail)
@@ -219,6 +221,7 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
             with pipeline.ledger.write() as connection:
                 changed = mirror.store_records(connection, found.records)
                 changed += mirror.store_issuances(connection, found.issuances)
+                leave_note(connection, _SNAPSHOT, found.fingerprint)
             tally.add(len(found.issuances), changed)
         pipeline.progress("issuances read", tally.rows)
     return _last(pipeline, Source.PAYMENTS_DATABASE, run_id)
