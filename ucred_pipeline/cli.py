@@ -385,7 +385,7 @@ def credit_command(context: click.Context, namespace: str, by: str, reason: str,
         credited = credit(pipeline, namespace, _signed(pipeline, by, reason), apply=apply)
     click.echo(_told(credited, apply=apply))
     if credited.hold:
-        return _say(f"held: {credited.hold}: {credited.advice}", Exit.HELD)
+        return _say(_here(f"held: {credited.hold}: {credited.advice}", context.obj), Exit.HELD)
     return Exit.UNSETTLED if credited.refused or credited.in_doubt else Exit.DONE
 
 
@@ -437,10 +437,8 @@ def approve(context: click.Context, plan: str, by: str) -> None:
         lasts = timedelta(hours=pipeline.settings.rules.limits.approval_hours)
         with pipeline.ledger.write() as connection:
             approved = approve_plan(connection, _withheld(find_plans(connection, plan), plan), signed, lasts)
-    click.echo(
-        f"{len(approved.items)} corrections are approved until {approved.expires:%Y-%m-%d %H:%M} UTC. "
-        "Carry them out with: ucred reconcile --apply"
-    )
+    told = f"{len(approved.items)} corrections are approved until {approved.expires:%Y-%m-%d %H:%M} UTC."
+    click.echo(_here(f"{told} Carry them out with: ucred reconcile --apply", context.obj))
 
 
 def _withheld(found: list[Plan], name: str) -> Plan:
@@ -493,7 +491,13 @@ def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) ->
     help="Where the demo keeps its sandbox and its ledger  [default: the user's data folder]",
 )
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same history.")
-@click.option("--purchases", default=200, show_default=True, help="How many purchases the history has.")
+@click.option(
+    "--purchases",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="How many purchases the history has.",
+)
 def demo(folder: Path | None, seed: int, purchases: int) -> int:
     """Start a sandbox, reconcile it, and show what was found and put right. Touches nothing else."""
     from ucred_pipeline.settings import data_folder  # noqa: PLC0415
@@ -536,13 +540,12 @@ def _show_demo(pipeline: Pipeline, run: Run, env_file: Path) -> None:
     if not run.summary:
         click.echo(f"ucred: {run.detail}", err=True)
         return
-    here = _program(env_file)
     with pipeline.ledger.read() as connection:
         now, rules = pipeline.clock.now(), pipeline.settings.rules
         name = explained(connection, run)
         commands = [
-            (f"{here} breaks", "everything that needs a person, oldest first"),
-            (f"{here} explain {name}", "all that is known of one purchase"),
+            ("ucred breaks", "everything that needs a person, oldest first"),
+            (f"ucred explain {name}", "all that is known of one purchase"),
         ]
         _show(picture(connection, run, now, rules, commands), env_file)
 

@@ -18,11 +18,12 @@ from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
 HEAD: Final = "0003"
+#: Alembic's table, by which a ledger is known.
+_VERSIONS: Final = "alembic_version"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
 #: Without recursive triggers a REPLACE would delete rows that no trigger lets go.
 _PRAGMAS: Final = (
     "busy_timeout=60000",
-    "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "recursive_triggers=ON",
@@ -127,6 +128,9 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    names = {name for (name,) in cursor.execute("SELECT name FROM sqlite_master")}
+    if not names or _VERSIONS in names:  # it is written into the file, which may be another program's
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 
@@ -136,9 +140,9 @@ def _begin(connection: Connection, first: Mapping[str, str]) -> None:
 
 
 def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(_VERSIONS):
         return None
-    return connection.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
+    return connection.execute(select(text("version_num")).select_from(text(_VERSIONS))).scalar()
 
 
 def _run_migrations(ledger: Ledger, shown: str) -> None:
@@ -163,7 +167,9 @@ def _run_migrations(ledger: Ledger, shown: str) -> None:
 
 
 def _refuse_tables_of_others(connection: Connection, shown: str) -> None:
-    others = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    """Refuse a file that holds anything, and a server's database with a table by one of our names."""
+    found = set(inspect(connection).get_table_names())
+    others = sorted(found if connection.dialect.name == "sqlite" else found & metadata.tables.keys())
     if others:
         raise LedgerUnusable(
             f"UCRED_DATABASE_URL: {shown} is not a ledger: it has a table {others[0]} of another program. "

@@ -35,8 +35,9 @@ _HOLDS_ANYTHING: Final = select(balances.c.account).where(balances.c.wei != 0).l
 
 
 def store_payments(connection: Connection, found: Sequence[Payment], read: datetime | None = None) -> int:
-    """Mirror payments, with when their read began if it is known; return how many were new or different."""
-    rows = [_payment_row(payment) for payment in found]
+    """Mirror payments, never an older read over a newer; return how many were new or different."""
+    newer = _read_after(connection, [payment.id for payment in found], read) if read else frozenset()
+    rows = [_payment_row(payment) for payment in found if payment.id not in newer]
     changed = _changed(connection, payments, "payment_intent", rows, besides="read")
     upsert(connection, payments, [row | {"read": read} for row in rows])
     mark_payments(connection, (row["payment_intent"] for row in changed))
@@ -224,6 +225,18 @@ def not_read_since(connection: Connection, moments: Mapping[str, datetime]) -> f
     return frozenset(
         name for name, moment in moments.items() if (last := read.get(name)) is None or last <= moment
     )
+
+
+def _read_after(connection: Connection, names: Iterable[str], moment: datetime) -> frozenset[str]:
+    """Those of the payments that another run, which began after a moment, has mirrored already."""
+    c = payments.c
+    later = (
+        connection.execute(
+            select(c.payment_intent).where(c.payment_intent.in_(chunk), c.read > moment)
+        ).scalars()
+        for chunk in chunks(names)
+    )
+    return frozenset(name for found in later for name in found)
 
 
 def payments_before(connection: Connection, names: Iterable[str], moment: datetime) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -17,7 +17,7 @@ from sqlalchemy import (
     update,
 )
 
-from ucred_pipeline.domain.clock import from_micros
+from ucred_pipeline.domain.clock import from_micros, to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, WITHDRAWN, CorrectionState, PlanItem
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.memos import CorrectionKind
@@ -26,7 +26,7 @@ from ucred_pipeline.domain.purchases import Before, Sources, continued, purchase
 from ucred_pipeline.domain.rewards import RewardTable
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.mirror import mark_groups
-from ucred_pipeline.ledger.reads import LAST_AUDIT, note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
 from ucred_pipeline.ledger.safety import THE_EPOCH, current_epoch
 from ucred_pipeline.ledger.schema import (
     balances,
@@ -48,12 +48,15 @@ _PROVISIONAL: Final = (
     Reason.SIBLING_WITHIN_GRACE,
     Reason.STRIPE_NOT_WHOLE,
 )
-
+#: The note of which purchases were young when they were judged last: those that fell due after it.
+_YOUNG_SINCE: Final = "young_since_us"
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 _MARKED: Final = select(dirty_payments.c.payment_intent)
-#: Whether a purchase waits for time to pass, or for evidence that is not there yet.
+#: Whether a purchase waits for time to pass, was young lately, or lacks evidence that is to come.
 _WAITS: Final = (
     purchases.c.verdict.is_(None)
+    | (func.coalesce(purchases.c.due_since, purchases.c.created) > bindparam("young_since"))
     | purchases.c.verdict.in_([Verdict.PENDING, Verdict.IN_DOUBT])
     | purchases.c.reason.in_([str(reason) for reason in _PROVISIONAL])
 )
@@ -171,7 +174,18 @@ def mark_all_accounts(connection: Connection) -> None:
 
 def mark_pending(connection: Connection) -> None:
     """Mark the accounts whose verdicts change with time alone."""
-    mark_groups(connection, connection.execute(_WAITING).scalars())
+    waiting = connection.execute(_WAITING, {"young_since": _young_since(connection)})
+    mark_groups(connection, waiting.scalars())
+
+
+def note_young(connection: Connection, since: datetime) -> None:
+    """Keep which purchases were judged while they were young: whatever was said of them may change."""
+    leave_note(connection, _YOUNG_SINCE, to_micros(since))
+
+
+def _young_since(connection: Connection) -> datetime:
+    noted = note(connection, _YOUNG_SINCE)
+    return _NEVER if noted is None else from_micros(noted)
 
 
 def store_verdicts(connection: Connection, verdicts: Sequence[Mapping[str, Any]], at: datetime) -> None:
@@ -208,7 +222,8 @@ def accounts_to_read(connection: Connection, before: datetime, root: str) -> lis
 
     One whose balance is known to hold at the present `root` need not be read again.
     """
-    chosen = connection.execute(_ACCOUNTS_TO_READ, {"before": before, "root": root}).scalars()
+    told = {"before": before, "root": root, "young_since": _young_since(connection)}
+    chosen = connection.execute(_ACCOUNTS_TO_READ, told).scalars()
     return [account for account in chosen if account is not None]
 
 

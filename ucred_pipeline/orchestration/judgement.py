@@ -20,6 +20,7 @@ from ucred_pipeline.ledger.purchases import (
     mark_all,
     mark_all_accounts,
     mark_pending,
+    note_young,
     refresh_purchases,
     store_verdicts,
 )
@@ -46,11 +47,12 @@ def judge_marked(pipeline: Pipeline) -> Judged:
     """Judge every purchase of each account that something touched, in one transaction."""
     now = pipeline.clock.now()
     with pipeline.ledger.write() as connection:
-        evidence = _evidence(pipeline, connection, now)
+        evidence, coverage = _evidence(pipeline, connection, now), _coverage(pipeline, connection)
         _mark_what_changed_for_all(pipeline, connection, evidence)
         refresh_purchases(connection, pipeline.purchase_rules())
         mark_pending(connection)
-        tables = load_tables(connection, _coverage(pipeline, connection))
+        note_young(connection, _seen_until(evidence, coverage) - pipeline.settings.rules.grace)
+        tables = load_tables(connection, coverage)
         verdicts = judge(tables.purchases, tables.accounts, evidence)
         changed = _changed(tables.purchases, verdicts)
         store_verdicts(connection, changed, now)
@@ -60,6 +62,12 @@ def judge_marked(pipeline: Pipeline) -> Judged:
     pipeline.progress("purchases judged", len(verdicts))
     days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
     return Judged(len(verdicts), len(changed), tuple(sorted(days)))
+
+
+def _seen_until(evidence: Evidence, coverage: Coverage) -> datetime:
+    """Until when all is known that makes a verdict final but for what changes in the sources."""
+    log = evidence.log_as_of_us if evidence.log_proves_absence else evidence.now_us
+    return from_micros(min(evidence.now_us, coverage.stripe_until_us, log))
 
 
 def log_proof(connection: Connection) -> LogProof | None:
@@ -116,6 +124,7 @@ def _mark_what_changed_for_all(pipeline: Pipeline, connection: Connection, evide
             evidence.log_complete,
             evidence.other_writers,
             evidence.debits_possible,
+            str(evidence.minted_wei),
             current_epoch(connection),
         ]
     )

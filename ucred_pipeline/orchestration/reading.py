@@ -39,6 +39,8 @@ from ucred_pipeline.sources.payments_database import read_payments_database
 from ucred_pipeline.sources.payments_log import read_payments_log
 from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, Window
 
+#: The note of which snapshot of the payments database the mirror has.
+_SNAPSHOT: Final = "payments_database_snapshot"
 #: The note of what the indexer's log proves.
 LOG_PROOF: Final = "log_proof"
 #: The note of when the first sweep began: what it had read by then may have changed since.
@@ -113,7 +115,7 @@ async def _read_stripe(
             detail |= await reader.everything(until)
         else:
             detail |= await reader.changes(before, now, until)
-        await reader.days(days, until)
+            await reader.days(days, from_micros(detail["since_us"]), until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +160,10 @@ class _StripeReader:
         await self.stripe.sweep(Window(min(since, until), until), self._keep)
         return _covered(since=covered["since_us"], until=until, events=until, swept=swept)
 
-    async def days(self, days: Days, until: datetime) -> None:
-        """Sweep the days that were asked for once more."""
-        if days.since is not None or days.until is not None:
-            since = days.since or until
+    async def days(self, days: Days, oldest: datetime, until: datetime) -> None:
+        """Sweep the days that were asked for once more, of those on which there may be payments."""
+        if days != Days():
+            since = max(days.since or oldest, oldest)
             end = min(days.until or until, until)
             if since < end:
                 await self.stripe.sweep(Window(since, end), self._keep)
@@ -209,8 +211,8 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
     url = pipeline.settings.require("PAYMENTS_DATABASE_URL")
     with _Log(pipeline, run_id, Source.PAYMENTS_DATABASE).reading() as (tally, detail):
         with pipeline.ledger.read() as connection:
-            before = last_closed(connection, Source.PAYMENTS_DATABASE)
-        found = read_payments_database(url, pipeline.clock, before.detail["fingerprint"] if before else None)
+            before, known = last_closed(connection, Source.PAYMENTS_DATABASE), note(connection, _SNAPSHOT)
+        found = read_payments_database(url, pipeline.clock, known if before else None)
         if before is not None and found.unchanged:
             tally.add(before.rows, 0)
             detail.update(before.detail)
@@ -219,6 +221,7 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
             with pipeline.ledger.write() as connection:
                 changed = mirror.store_records(connection, found.records)
                 changed += mirror.store_issuances(connection, found.issuances)
+                leave_note(connection, _SNAPSHOT, found.fingerprint)
             tally.add(len(found.issuances), changed)
         pipeline.progress("issuances read", tally.rows)
     return _last(pipeline, Source.PAYMENTS_DATABASE, run_id)

@@ -69,4 +69,4 @@ def _outcome(credited: Credited) -> Outcome:
 
 
 def _day(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%d}" if moment else None
+    return moment.date().isoformat() if moment else None
