@@ -1,6 +1,5 @@
 """Carries plans out: settles doubts, issues what may be issued, and says why the rest was not."""
 
-import asyncio
 import os
 import socket
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from ucred_pipeline.ledger.purchases import Days, lacking_items
 from ucred_pipeline.ledger.reads import Source, was_read_whole
 from ucred_pipeline.ledger.safety import Hold, HoldKind, Signed, open_epoch, open_holds, release_holds
 from ucred_pipeline.ledger.sender_lock import AnotherSender, sole_sender
+from ucred_pipeline.orchestration import interrupts
 from ucred_pipeline.orchestration.judgement import log_proof
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.reading import read_evidence
@@ -179,7 +179,7 @@ def _issue(pipeline: Pipeline, run_id: str, plans: Sequence[Plan]) -> Issued:
         return Issued()
     approved = frozenset(one.hash for one in plans if one.state is PlanState.APPROVED)
     issuer = Issuer(pipeline.ledger, book, pipeline.door(), pipeline.clock, pipeline.issuing_rules())
-    return asyncio.run(issuer.issue(accepted, approved, _Counter(pipeline)))
+    return interrupts.run(issuer.issue(accepted, approved, _Counter(pipeline)))
 
 
 def _still_lacking(pipeline: Pipeline, one: Plan) -> list[PlanItem]:

@@ -1,6 +1,5 @@
 """Reads the outside into the mirrors; each read is closed, or the run ends and nothing is decided."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from ucred_pipeline.ledger.reads import (
     save_window,
 )
 from ucred_pipeline.ledger.safety import HoldKind, Signed, raise_hold
+from ucred_pipeline.orchestration import interrupts
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.sources.errors import SourceUnreadable
 from ucred_pipeline.sources.indexer import BalancesRead, IndexerSource
@@ -98,7 +98,7 @@ def read_stripe(pipeline: Pipeline, run_id: str, days: Days) -> Read:
     with pipeline.ledger.read() as connection:
         before = last_closed(connection, Source.STRIPE)
     with _Log(pipeline, run_id, Source.STRIPE).reading() as (tally, detail):
-        asyncio.run(_read_stripe(pipeline, days, before, tally, detail))
+        interrupts.run(_read_stripe(pipeline, days, before, tally, detail))
     return _last(pipeline, Source.STRIPE, run_id)
 
 
@@ -232,7 +232,7 @@ def read_balances(pipeline: Pipeline, run_id: str) -> Read:
     with pipeline.ledger.write() as connection:
         refresh_purchases(connection, pipeline.purchase_rules())
     with _Log(pipeline, run_id, Source.INDEXER).reading() as (tally, detail):
-        asyncio.run(_read_balances(pipeline, tally, detail))
+        interrupts.run(_read_balances(pipeline, tally, detail))
     return _last(pipeline, Source.INDEXER, run_id)
 
 
