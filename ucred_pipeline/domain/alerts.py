@@ -58,11 +58,6 @@ class AlertRule:
     label: str | None = None
     fire_after: int = FIRE_AFTER
 
-    @property
-    def anchor(self) -> str:
-        """Where the documentation says what to do."""
-        return f"docs/alerts.md#{self.name}"
-
 
 #: The label of alerts of which there may be any number: one for each break.
 BREAK: Final = "break"
@@ -233,12 +228,6 @@ RULES: Final[Mapping[str, AlertRule]] = {rule.name: rule for rule in CATALOGUE}
 #: Raised in place of alerts of which too many began at once.
 FLOOD: Final = "alerts_withheld"
 NAMES: Final = frozenset(RULES) | {FLOOD}
-
-
-def meaning_of(name: str) -> str:
-    """What an alert of a name means, in one sentence."""
-    rule = RULES.get(name)
-    return rule.meaning if rule else "Too many alerts began at once; they are listed, and not sent singly."
 
 
 def anchor_of(name: str) -> str:

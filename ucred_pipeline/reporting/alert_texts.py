@@ -5,7 +5,7 @@ from typing import Final
 
 from ucred_pipeline.alert_routes import Note, Tone
 from ucred_pipeline.domain.alert_states import Alert, Event, Notice
-from ucred_pipeline.domain.alerts import Severity, anchor_of, meaning_of
+from ucred_pipeline.domain.alerts import BREAK, Severity, anchor_of
 from ucred_pipeline.ledger.alerts import Message
 from ucred_pipeline.reporting.terminal import at, lasting, seconds_since
 
@@ -59,4 +59,5 @@ def _lines(event: Event, alert: Alert, now: datetime) -> tuple[str, ...]:
     if event is Event.REMINDER:
         lasts = lasting(seconds_since(since, now))
         begun += f" ({lasts}); `ucred alerts ack {alert.key} --by NAME` ends the reminders"
-    return (f"{begun}.", meaning_of(alert.name), f"What to do: {anchor_of(alert.name)}")
+    looking = (f"Look into it: ucred explain {alert.labels[BREAK]}",) if BREAK in alert.labels else ()
+    return (f"{begun}.", *looking, f"What to do: {anchor_of(alert.name)}")
