@@ -15,6 +15,7 @@ from sqlalchemy import select
 from ucred_pipeline.alert_routes import read_routes
 from ucred_pipeline.domain.alert_states import Event
 from ucred_pipeline.domain.alerts import CATALOGUE, FLOOD, RULES, Severity
+from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.alerts import acknowledge, find_alerts, read_alerts, silence
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.runs import Outcome
@@ -317,7 +318,7 @@ def test_no_canary_is_told(
     caplog.set_level(logging.DEBUG)
     for name in sorted(set(TROUBLES) - {"purchase_missing_long", "retry_queue_long", "mint_success_low"}):
         TROUBLES[name](ledger)
-    troubles.bad_purchases(ledger, 20, troubles.Verdict.LACKING, "log_shows_none", first=100)
+    troubles.bad_purchases(ledger, 20, Verdict.LACKING, "log_shows_none", first=100)
     troubles.run(ledger, Outcome.HELD, hold=f"<b>{troubles.ADDRESS}</b>", name="rotten")
     clock.advance(timedelta(days=1, seconds=1))
     secrets = {"STRIPE_API_KEY": troubles.KEY, "RUST_L1_ADMIN_TOKEN": troubles.TOKEN}
