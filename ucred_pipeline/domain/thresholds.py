@@ -85,16 +85,25 @@ class Reading:
     wei: int | None = None
 
 
+class Comparison(StrEnum):
+    """On which side of its limit a measure is bad; at the limit itself it is good."""
+
+    ABOVE = "above"
+    BELOW = "below"
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A measure is bad above its limit; a share is bad below it, counted by what it misses.
+    """A measure, and the limit beyond which it is bad.
 
-    `limit` is a key of `[thresholds]` in `ucred.toml`, or a number that is nobody's to choose; `least`
-    is the key of the number below which a share says nothing, and is never bad.
+    `limit` is a key of `[thresholds]` in `ucred.toml`, or a number that is nobody's to choose. What is
+    bad below its limit is a share, in percent; `least` is the key of the number below which it says
+    nothing, and is never bad.
     """
 
     measure: Measure
     limit: str | int
+    comparison: Comparison = Comparison.ABOVE
     least: str | None = None
 
     def limit_in(self, limits: Mapping[str, float]) -> float:
@@ -104,8 +113,9 @@ class Threshold:
     def is_bad(self, reading: Reading, limits: Mapping[str, float]) -> bool | None:
         """Whether the measure is bad; None where nothing is known."""
         limit = self.limit_in(limits)
-        if reading.share is not None:
-            return reading.share.is_below(limit, least=int(limits[self.least]) if self.least else 1)
+        if self.comparison is Comparison.BELOW:
+            share, least = reading.share, int(limits[self.least]) if self.least else 1
+            return None if share is None else share.is_below(limit, least=least)
         return None if reading.value is None else reading.value > limit
 
     def bad_ones(self, reading: Reading, limits: Mapping[str, float]) -> dict[str, float]:
@@ -115,7 +125,7 @@ class Threshold:
 
 
 MINT_SUCCESS: Final = Threshold(
-    Measure.MINT_SUCCESS, "mint_success_percent", least="mint_success_from_purchases"
+    Measure.MINT_SUCCESS, "mint_success_percent", Comparison.BELOW, "mint_success_from_purchases"
 )
 MINT_LATENCY: Final = Threshold(Measure.MINT_LATENCY, "mint_latency_s")
 RETRY_QUEUE: Final = Threshold(Measure.RETRY_QUEUE, "retry_queue")

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from ucred_pipeline.definitions import defs
 from ucred_pipeline.ledger.alerts import last_look
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.orchestration.alerting import alerts_sensor
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG
 
 ROOT = Path(__file__).parents[2]
@@ -145,3 +147,24 @@ def test_the_alerts_sensor_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (tick.run_requests, tick.skip_message) == ([], "0 alerts fire.")
     with Ledger.open(url) as ledger, ledger.read() as connection:
         assert last_look(connection) is not None
+
+
+class BrokenDesk:
+    """A desk whose error holds a secret."""
+
+    def tend(self, within_s: float) -> str:
+        """Fail."""
+        raise OSError(f"slack://T0KEN within {within_s}")
+
+
+def test_a_tick_that_fails_tells_no_secret() -> None:
+    """What Dagster keeps of a failed tick says where it failed, and not the text of the error."""
+    with (
+        dg.build_sensor_context(resources={"alert_desk": BrokenDesk()}) as context,
+        pytest.raises(dg.Failure) as caught,
+    ):
+        alerts_sensor(context)
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "OSError at test_definitions.py" in told
+    assert "T0KEN within 45" not in told
