@@ -556,4 +556,11 @@ def _add_sandbox() -> None:
     cli.add_command(sandbox)
 
 
+def _add_alerts() -> None:
+    from ucred_pipeline.cli_alerts import alerts  # noqa: PLC0415
+
+    cli.add_command(alerts)
+
+
 _add_sandbox()
+_add_alerts()

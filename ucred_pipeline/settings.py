@@ -189,7 +189,7 @@ class Corrections(_Section):
 
 
 class Thresholds(_Section):
-    """Where the checks turn; the alerts and the charts use the same."""
+    """Where the checks and the alerts turn; charts and the rules of other systems use the same."""
 
     mint_success_percent: Percent = 95
     mint_success_window_hours: Count = 168
@@ -197,6 +197,27 @@ class Thresholds(_Section):
     mint_latency_s: Annotated[float, Field(gt=0)] = 2
     retry_queue: Count = 10
     doubt_age_s: Seconds = 86400
+    missing_purchases: Annotated[int, Field(ge=0, strict=True)] = 0
+    missing_age_s: Seconds = 86400
+    stale_s: Seconds = 2700
+    failed_runs: Annotated[int, Field(ge=0, strict=True)] = 0
+    failed_runs_window_hours: Count = 1
+    route_backlog_s: Seconds = 900
+
+    @property
+    def by_key(self) -> Mapping[str, float]:
+        """The limits by their keys, as the rules of the domain name them."""
+        return self.model_dump()
+
+
+class Alerts(_Section):
+    """How alerts are sent, and how often they remind."""
+
+    reminder_critical_s: Seconds = 3600
+    reminder_warning_s: Seconds = 21600
+    reminder_info_s: Seconds = 86400
+    flood_cap: Count = 20
+    timeout_s: Annotated[int, Field(gt=0, le=15, strict=True)] = 10
 
 
 class Housekeeping(_Section):
@@ -221,6 +242,7 @@ class Rules(_Section):
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
     housekeeping: Housekeeping = Housekeeping()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _grace_outlasts_a_late_mint(self) -> Self:
@@ -277,6 +299,7 @@ class Environment(_Section):
     ucred_database_url: DatabaseUrl
     ucred_indexer_log: str | None = None
     ucred_payments_log: str | None = None
+    ucred_alert_urls: SecretStr | None = None
 
 
 class Settings(_Section):

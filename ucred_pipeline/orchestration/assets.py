@@ -11,9 +11,10 @@ from typing import Any, Final
 import dagster as dg
 
 from ucred_pipeline.domain.money import format_ucred
+from ucred_pipeline.domain.thresholds import Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import Break, open_breaks
-from ucred_pipeline.ledger.measures import Share, coverage, mint_success
+from ucred_pipeline.ledger.measures import coverage, mint_success
 from ucred_pipeline.ledger.purchases import count_verdicts
 from ucred_pipeline.ledger.reads import Read
 from ucred_pipeline.orchestration import checks, crediting, judgement, reading, summary

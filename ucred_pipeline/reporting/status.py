@@ -10,10 +10,11 @@ from sqlalchemy import Connection, func, make_url, select
 from ucred_pipeline.domain.clock import from_micros
 from ucred_pipeline.domain.corrections import CorrectionState
 from ucred_pipeline.domain.money import format_ucred
+from ucred_pipeline.domain.thresholds import STALE, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import count_breaks
 from ucred_pipeline.ledger.history import length
-from ucred_pipeline.ledger.measures import Share, correction_success, coverage
+from ucred_pipeline.ledger.measures import correction_success, coverage
 from ucred_pipeline.ledger.plans import Plan, PlanState, plans_in
 from ucred_pipeline.ledger.purchases import count_verdicts, verdicts_of
 from ucred_pipeline.ledger.reads import Read, Source, last_closed
@@ -25,8 +26,6 @@ from ucred_pipeline.reporting.mint_rate import recent_mint_rate
 from ucred_pipeline.reporting.terminal import counted, facts, iso, lasting, part, plain, seconds_since
 from ucred_pipeline.settings import Rules, Settings
 
-#: A run is due every fifteen minutes; after two that are missing, the figures are old.
-_STALE_S: Final = 45 * 60
 _RELEASE: Final = "ucred release --reason TEXT --by NAME"
 _WHAT_TO_DO: Final = {
     HoldKind.PERSON: _RELEASE,
@@ -46,7 +45,7 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
     document = {
         "now": iso(now),
         "ledger": _ledger(settings.ledger_url, connection),
-        "last_run": _run(last_run(connection), now),
+        "last_run": _run(last_run(connection), now, rules),
         "sources": [_source(connection, source, now) for source in Source],
         "verdicts": count_verdicts(connection),
         "breaks": count_breaks(connection),
@@ -67,15 +66,16 @@ def _ledger(url: str, connection: Connection) -> dict[str, Any]:
     return {"url": shown, "epoch": current_epoch(connection), "history_entries": length(connection)}
 
 
-def _run(run: Run | None, now: datetime) -> dict[str, Any] | None:
+def _run(run: Run | None, now: datetime, rules: Rules) -> dict[str, Any] | None:
     if run is None:
         return None
-    ended = run.finished or run.began
+    age_s = seconds_since(run.finished or run.began, now)
     return {
         "id": run.id,
         "began": iso(run.began),
         "finished": iso(run.finished) if run.finished else None,
-        "age_s": seconds_since(ended, now),
+        "age_s": age_s,
+        "stale": STALE.is_bad(Reading(age_s), rules.thresholds.by_key),
         "mode": "apply" if run.applied else "plan",
         "outcome": run.outcome.value,
         "detail": run.detail,
@@ -201,7 +201,7 @@ def _of_last_run(run: Mapping[str, Any], opened: str) -> str:
     age = lasting(run["age_s"])
     if run["outcome"] in _FAILED:
         return f"FAILED: the last run, {age} ago, ended as {_words(run['outcome'])}; {opened}."
-    if run["age_s"] > _STALE_S:
+    if run["stale"]:
         return f"STALE: the last run ended {age} ago; {opened} then."
     if run["outcome"] == Outcome.RUNNING:
         return f"RUNNING: a run began {age} ago; {opened}."

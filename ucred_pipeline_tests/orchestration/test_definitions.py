@@ -4,12 +4,17 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from ucred_pipeline.definitions import defs
+from ucred_pipeline.ledger.alerts import last_look
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.orchestration.alerting import alerts_sensor
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG
 
 ROOT = Path(__file__).parents[2]
@@ -118,3 +123,48 @@ def test_the_schedule() -> None:
     assert request.partition_key == "2026-02-03"
     assert request.tags[SCOPE_TAG] == ALL_OPEN
     assert request.run_config == {"ops": {"corrective_credits": {"config": {"apply": True}}}}
+
+
+def test_the_alerts_sensor() -> None:
+    """Every minute, by default, somebody looks whether an alert is due; no run is started."""
+    sensor = defs.resolve_sensor_def("alerts_sensor")
+
+    assert sensor.minimum_interval_seconds == 60
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.targets == []
+
+
+def test_the_alerts_sensor_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick of the sensor as it is wired looks at the ledger, starts no run, and leaves when it looked."""
+    url = f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}"
+    monkeypatch.setenv("UCRED_DATABASE_URL", url)
+    monkeypatch.chdir(tmp_path)
+
+    wired = {"alert_desk": (defs.resources or {})["alert_desk"]}
+    with dg.build_sensor_context(resources=wired) as context:
+        tick = defs.resolve_sensor_def("alerts_sensor").evaluate_tick(context)
+
+    assert (tick.run_requests, tick.skip_message) == ([], "0 alerts fire.")
+    with Ledger.open(url) as ledger, ledger.read() as connection:
+        assert last_look(connection) is not None
+
+
+class BrokenDesk:
+    """A desk whose error holds a secret."""
+
+    def tend(self, within_s: float) -> str:
+        """Fail."""
+        raise OSError(f"slack://T0KEN within {within_s}")
+
+
+def test_a_tick_that_fails_tells_no_secret() -> None:
+    """What Dagster keeps of a failed tick says where it failed, and not the text of the error."""
+    with (
+        dg.build_sensor_context(resources={"alert_desk": BrokenDesk()}) as context,
+        pytest.raises(dg.Failure) as caught,
+    ):
+        alerts_sensor(context)
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "OSError at test_definitions.py" in told
+    assert "T0KEN within 45" not in told
