@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0002"
+HEAD: Final = "0005"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
 #: Without recursive triggers a REPLACE would delete rows that no trigger lets go.
 _PRAGMAS: Final = (

@@ -10,6 +10,7 @@ import dagster as dg
 from ucred_pipeline.corrections.planning import Planned
 from ucred_pipeline.domain.money import format_ucred
 from ucred_pipeline.domain.verdicts import Verdict
+from ucred_pipeline.ledger.days import failed_days
 from ucred_pipeline.ledger.measures import mint_latency_s, mint_success, oldest_doubt, retry_queue
 from ucred_pipeline.ledger.purchases import count_verdicts
 from ucred_pipeline.ledger.reads import Read
@@ -23,9 +24,11 @@ MINT_LATENCY: Final = "mint_latency"
 RETRY_QUEUE: Final = "retry_queue"
 OVER_CREDITS: Final = "over_credits"
 DOUBTS: Final = "doubts_by_age"
+NO_RED_DAY: Final = "no_red_day"
 
 _CRITICAL, _WARNING = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 _QUANTILE: Final = 0.95
+_MOST_ROWS: Final = 20
 
 
 def read_whole(asset: str) -> dg.AssetCheckSpec:
@@ -62,6 +65,7 @@ def measures(asset: str) -> list[dg.AssetCheckSpec]:
         RETRY_QUEUE: "Few corrections wait to be sent again or settled.",
         OVER_CREDITS: "Nobody was credited more than was owed.",
         DOUBTS: "No doubt is older than a person should let it grow.",
+        NO_RED_DAY: "The last run of every day came through: a check shows its newest evaluation only.",
     }
     return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in told.items()]
 
@@ -112,6 +116,7 @@ def check_measures(pipeline: Pipeline) -> Iterator[dg.AssetCheckResult]:
     yield _queue(pipeline)
     yield _over_credits(pipeline)
     yield _doubts(pipeline)
+    yield _red_days(pipeline)
 
 
 def _success(pipeline: Pipeline) -> dg.AssetCheckResult:
@@ -152,11 +157,12 @@ def _queue(pipeline: Pipeline) -> dg.AssetCheckResult:
     with pipeline.ledger.read() as connection:
         queue = retry_queue(connection)
     limit = pipeline.settings.rules.thresholds.retry_queue
+    waited = (pipeline.clock.now() - queue.oldest) / timedelta(seconds=1) if queue.oldest else 0.0
     return dg.AssetCheckResult(
         check_name=RETRY_QUEUE,
         passed=queue.size <= limit,
         severity=_WARNING,
-        metadata={"size": queue.size, "limit": limit},
+        metadata={"size": queue.size, "limit": limit, "oldest_s": waited},
     )
 
 
@@ -178,4 +184,21 @@ def _doubts(pipeline: Pipeline) -> dg.AssetCheckResult:
         passed=age <= limit,
         severity=_WARNING,
         metadata={"oldest_s": age, "limit_s": limit},
+    )
+
+
+def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
+    with pipeline.ledger.read() as connection:
+        red = failed_days(connection)
+    rows = "\n".join(
+        f"| {one.day} | {one.failure} | {one.since:%Y-%m-%d %H:%M} |" for one in red[:_MOST_ROWS]
+    )
+    return dg.AssetCheckResult(
+        check_name=NO_RED_DAY,
+        passed=not red,
+        severity=_WARNING,
+        metadata={
+            "red_days": len(red),
+            "oldest": dg.MetadataValue.md(f"| day | ended as | at (UTC) |\n|---|---|---|\n{rows}"),
+        },
     )

@@ -36,6 +36,7 @@ CHECKS = {
     ("mint_metrics", "retry_queue"),
     ("mint_metrics", "over_credits"),
     ("mint_metrics", "doubts_by_age"),
+    ("mint_metrics", "no_red_day"),
 }
 
 
