@@ -24,6 +24,8 @@ from ucred_pipeline.orchestration.retrying import Retried
 SETTLE_CORRECTIONS: Final = "settle_corrections"
 #: A run of the queue that takes longer has stopped; it has a few dozen requests to make.
 _LONGEST_RUN_S: Final = "900"
+#: What credits now does not wait behind a year of days.
+_FIRST_IN_THE_QUEUE: Final = {"dagster/priority": "10"}
 
 reconciliation = dg.define_asset_job(
     RECONCILIATION,
@@ -52,7 +54,7 @@ def retry_queue(
 @dg.job(
     name=SETTLE_CORRECTIONS,
     description="The retry queue: settles doubts, and sends again what was provably not applied.",
-    tags={"dagster/max_runtime": _LONGEST_RUN_S},
+    tags={"dagster/max_runtime": _LONGEST_RUN_S, **_FIRST_IN_THE_QUEUE},
 )
 def settle_corrections() -> None:
     """Run the retry queue once."""
@@ -91,7 +93,10 @@ def reconciliation_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.Ru
 
 def _ask_for_all_open(day: str) -> dg.RunRequest:
     return dg.RunRequest(
-        run_key=ALL_OPEN, partition_key=day, tags={SCOPE_TAG: ALL_OPEN}, run_config=may_send()
+        run_key=ALL_OPEN,
+        partition_key=day,
+        tags={SCOPE_TAG: ALL_OPEN, **_FIRST_IN_THE_QUEUE},
+        run_config=may_send(),
     )
 
 

@@ -18,6 +18,7 @@ from ucred_pipeline.orchestration.jobs import (
     may_retry,
     reconciliation,
 )
+from ucred_pipeline.orchestration.liveness import fail_dead_runs
 from ucred_pipeline.orchestration.partitions import today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.retrying import turn_of_the_queue
@@ -66,6 +67,7 @@ def failed_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[
     """Give runs an end in the ledger that died without saying so, those of backfills included."""
     since = datetime.fromisoformat(context.cursor) if context.cursor else pipeline.clock.now() - _LOST_BEFORE
     with _without_secrets():
+        fail_dead_runs(context.instance)
         ended = end_silent_runs(context.instance, pipeline)
         looked = keep_lost_runs(context.instance, pipeline, since)
     return dg.SensorResult(skip_reason=f"{ended} runs were given an end.", cursor=looked.isoformat())

@@ -47,6 +47,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
+def lasting_instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster whose history is on disk, which the contexts of schedules open by themselves."""
+    with dg.instance_for_test() as on_disk:
+        yield on_disk
+
+
+@pytest.fixture
 def run_job(instance: dg.DagsterInstance) -> RunJob:
     """Run the job on the instance of the test."""
 
