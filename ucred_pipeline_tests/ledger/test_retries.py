@@ -8,6 +8,7 @@ from ucred_pipeline.ledger.safety import open_epoch
 from ucred_pipeline_tests.conftest import FakeClock
 from ucred_pipeline_tests.ledger.stories import (
     A_SECOND,
+    NEVER_SENT,
     QUIESCENCE,
     book_of,
     in_doubt,
@@ -16,7 +17,6 @@ from ucred_pipeline_tests.ledger.stories import (
     sending,
     signed,
 )
-from ucred_pipeline_tests.ledger.test_corrections import NEVER_SENT
 
 A_MINUTE = timedelta(minutes=1)
 
