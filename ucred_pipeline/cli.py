@@ -53,6 +53,7 @@ _EXITS: Final = {
     Outcome.DONE: Exit.DONE,
     Outcome.FAULT: Exit.FAULT,
     Outcome.RUNNING: Exit.FAULT,
+    Outcome.RETRIED: Exit.FAULT,
     Outcome.SETTINGS: Exit.USAGE,
     Outcome.SOURCE_UNREADABLE: Exit.SOURCE,
     Outcome.HELD: Exit.HELD,

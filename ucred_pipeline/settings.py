@@ -183,6 +183,7 @@ class Corrections(_Section):
     evidence_age_s: Seconds = 3600
     backoff_s: Seconds = 60
     backoff_longest_s: Seconds = 21600
+    attempts: Count = 8
     quarantine_after_s: Seconds = 86400
     breaker_doubts: Count = 3
     breaker_openings: Count = 3

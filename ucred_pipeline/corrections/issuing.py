@@ -68,7 +68,10 @@ _MOST_DOUBLINGS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class IssuingRules:
-    """How corrections are sent; the longest time for which a request may still act is `quiescence`."""
+    """How corrections are sent; the longest time for which a request may still act is `quiescence`.
+
+    After `attempts` that failed a correction is refused, and a person is asked.
+    """
 
     gates: Gates
     early_429: bool
@@ -78,6 +81,7 @@ class IssuingRules:
     ceiling: Ceiling
     backoff: timedelta
     backoff_longest: timedelta
+    attempts: int
     breaker_doubts: int
     breaker_openings: int
     grace: timedelta
@@ -264,8 +268,9 @@ class Issuer:
         attempt = await self._write(lambda book: book.begin_sending(claimed, request, ceiling))
         answer = await self._ask(indexer, claimed, attempt, began)
         taken = timedelta(seconds=self._clock.monotonic() - began)
-        due = self._due(claimed, answer)
-        doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due))
+        last = claimed.failures + 1 >= self._rules.attempts
+        due = None if last else self._due(claimed, answer)
+        doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due, last=last))
         if answer.new_balance is not None:
             self._judged[claimed.account] = answer.new_balance
         self._count(answer, doubts)

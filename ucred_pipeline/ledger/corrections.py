@@ -56,6 +56,9 @@ from ucred_pipeline.ledger.upsert import row_of, upsert
 _C, _A = CorrectionState, AttemptState
 _A_DAY: Final = timedelta(hours=24)
 
+#: Why a correction is refused whose attempts all failed.
+ATTEMPTS_EXHAUSTED: Final = "attempts_exhausted"
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
@@ -166,13 +169,31 @@ class CorrectionBook:
             self._change(connection, found, _C.SENDING, "sending")
             return attempt
 
-    def conclude(self, attempt: Attempt, answer: Answer, duration: timedelta, due: datetime | None) -> int:
+    def conclude(
+        self,
+        attempt: Attempt,
+        answer: Answer,
+        duration: timedelta,
+        due: datetime | None,
+        *,
+        last: bool = False,
+    ) -> int:
         """Record what came back for a request; `due` is when a planned correction may go again.
 
-        Returns how many requests in a row have ended in doubt.
+        The `last` one that fails is followed by none until a person says so. Returns how many requests in a
+        row have ended in doubt.
         """
         with self._ledger.write() as connection:
-            self._conclude(connection, attempt, answer, duration, due)
+            row = _attempt_row(connection, attempt)
+            if row is None or row.memo != attempt.memo:
+                told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
+                raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
+                return note_answer(connection, answer.effect)
+            self._write_answer(connection, attempt, answer, duration)
+            if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
+                self._contradict(connection, attempt)
+            elif row.state in (_A.SENDING, _A.IN_DOUBT):
+                self._conclude_open(connection, attempt, answer, due, last=last)
             return note_answer(connection, answer.effect)
 
     def needs_anchor(self) -> bool:
@@ -241,7 +262,7 @@ class CorrectionBook:
             found = _get(connection, correction)
             if found.state is not _C.REFUSED:
                 return False
-            self._change(connection, found, _C.PLANNED, "retried_by_person", signed=signed)
+            self._change(connection, found, _C.PLANNED, "retried_by_person", signed=signed, failures=0)
             return True
 
     def _accept(self, connection: Connection, plan: str, item: PlanItem) -> Correction | None:
@@ -291,25 +312,6 @@ class CorrectionBook:
             raise LedgerContradiction(f"attempt {found.id}.{number} was not written")
         return begun
 
-    def _conclude(
-        self,
-        connection: Connection,
-        attempt: Attempt,
-        answer: Answer,
-        duration: timedelta,
-        due: datetime | None,
-    ) -> None:
-        row = _attempt_row(connection, attempt)
-        if row is None or row.memo != attempt.memo:
-            told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
-            raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
-            return
-        self._write_answer(connection, attempt, answer, duration)
-        if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
-            self._contradict(connection, attempt)
-        elif row.state in (_A.SENDING, _A.IN_DOUBT):
-            self._conclude_open(connection, attempt, answer, due)
-
     def _refuse_over(self, connection: Connection, found: Correction, ceiling: Ceiling) -> None:
         in_run = attempts.c.run_id == self._sender.run_id
         names, wei = _reserved(connection, in_run)
@@ -321,18 +323,22 @@ class CorrectionBook:
             raise NotNow("over_ucred_per_day")
 
     def _conclude_open(
-        self, connection: Connection, attempt: Attempt, answer: Answer, due: datetime | None
+        self, connection: Connection, attempt: Attempt, answer: Answer, due: datetime | None, *, last: bool
     ) -> None:
         found = _get(connection, attempt.correction)
         is_doubt = found.state is not _C.SENDING
         if is_doubt and answer.effect is Effect.IN_DOUBT:
             return
         state, after = _AFTER[answer.effect]
-        if answer.kind in NEVER_AGAIN and answer.effect is Effect.NOT_APPLIED and not is_doubt:
-            after = _C.REFUSED
+        reason = str(answer.kind)
+        if answer.effect is Effect.NOT_APPLIED and not is_doubt:
+            if answer.kind in NEVER_AGAIN:
+                after = _C.REFUSED
+            elif last:
+                after, reason = _C.REFUSED, ATTEMPTS_EXHAUSTED
         self._move_attempt(connection, attempt, state, answer.kind)
         failures = 0 if after is _C.CONFIRMED else found.failures + 1
-        self._change(connection, found, after, answer.kind, due=due, failures=failures)
+        self._change(connection, found, after, reason, due=due, failures=failures)
         if answer.new_balance is not None:
             _mirror_balance(connection, attempt, answer, self._clock.now())
         mark_groups(connection, [attempt.account])

@@ -3,9 +3,9 @@
 Mirrors of the outside (`payments`, `payment_records`, `issuances`, `balances`, `credit_lines`,
 `mint_lines`), what each read covered (`reads`), what was concluded (`purchases`, `breaks`), what is
 done about it (`plans`, `plan_items`, `corrections`, `attempts`, `epoch_anchors`, `holds`, `decisions`), what
-happened (`history`, `runs`), and who is told of it (`alerts`, `silences`, `outbox`). Amounts are wei as
-decimal digits, times UTC microseconds since 1970. Triggers and partial indexes, which hold the
-invariants of corrections whoever writes, are in the migrations.
+happened (`history`, `runs`, `reconciliation_days`), and who is told of it (`alerts`, `silences`, `outbox`).
+Amounts are wei as decimal digits, times UTC microseconds since 1970. Triggers and partial indexes, which
+hold the invariants of corrections whoever writes, are in the migrations.
 """
 
 from typing import Final
@@ -386,6 +386,17 @@ runs = Table(
     Column("outcome", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("summary", JSON, nullable=False),
+    Column("job", String(64), nullable=False, server_default=text("'reconciliation'")),
+)
+
+reconciliation_days = Table(
+    "reconciliation_days",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("changed", Moment),
+    Column("reconciled", Moment),
+    Column("failed", Moment),
+    Column("failure", String(32)),
 )
 
 notes = Table(

@@ -11,7 +11,7 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from ucred_pipeline.corrections.issuing import Issued, Issuer
-from ucred_pipeline.corrections.planning import Planned, plan_corrections, withdraw_settled
+from ucred_pipeline.corrections.planning import Planned, plan_corrections, plan_retries, withdraw_settled
 from ucred_pipeline.corrections.settling import Settled, Settler
 from ucred_pipeline.domain.corrections import PlanItem
 from ucred_pipeline.ledger.corrections import CorrectionBook, Sender
@@ -68,6 +68,12 @@ def plan(pipeline: Pipeline, run_id: str, days: Days) -> Planned:
     """Plan a credit for everything that lacks within the days."""
     withdraw_settled(pipeline.ledger, book_of(pipeline, run_id))
     return plan_corrections(pipeline.ledger, pipeline.clock, pipeline.planning_rules(), days, run_id)
+
+
+def plan_again(pipeline: Pipeline, run_id: str) -> Planned:
+    """Plan again what was provably not applied and is due."""
+    withdraw_settled(pipeline.ledger, book_of(pipeline, run_id))
+    return plan_retries(pipeline.ledger, pipeline.clock, pipeline.planning_rules(), run_id)
 
 
 def carry_out(pipeline: Pipeline, run_id: str, planned: Planned) -> Credited:

@@ -11,6 +11,10 @@ from ucred_pipeline.ledger.purchases import Days
 #: The tag by which a run says for which days it plans instead of its partitions: all, or a range.
 SCOPE_TAG: Final = "ucred/scope"
 ALL_OPEN: Final = "open"
+#: The tags by which Dagster says for which partitions a run is: one, or a range.
+_ONE: Final = "dagster/partition"
+_FIRST: Final = "dagster/asset_partition_range_start"
+_LAST: Final = "dagster/asset_partition_range_end"
 _TO: Final = ".."
 
 
@@ -33,6 +37,14 @@ def scope_of(keys: Sequence[str], tags: Mapping[str, str]) -> Days:
     return Days(
         since=_start(first) if first else None, until=_start(last) + timedelta(days=1) if last else None
     )
+
+
+def keys_of(tags: Mapping[str, str]) -> list[str]:
+    """The partitions for which a run is, by the tags that Dagster gives it."""
+    if _FIRST not in tags or _LAST not in tags:
+        return [tags[_ONE]] if _ONE in tags else []
+    first, last = date.fromisoformat(tags[_FIRST]), date.fromisoformat(tags[_LAST])
+    return [(first + timedelta(days=count)).isoformat() for count in range((last - first).days + 1)]
 
 
 def scope_tag(days: Days) -> str:

@@ -138,7 +138,8 @@ class _StripeReader:
         await self.stripe.sweep(Window(since, until), self._keep_window(since), done)
         with self.pipeline.ledger.write() as connection:
             forget_windows(connection)
-        return _covered(since=since, until=until, events=from_micros(begun), swept=from_micros(begun))
+        began = from_micros(begun)
+        return _covered(since=since, until=until, events=began, swept=began, whole_since=from_micros(0))
 
     async def changes(self, before: Read, now: datetime, until: datetime) -> dict[str, int]:
         """Re-read what events point at and what is not final, and sweep what is new, or a month daily."""
@@ -158,7 +159,9 @@ class _StripeReader:
             await self._reread(self._older_than(since, await self.stripe.reversed_since(since)))
         await self._reread(self._not_final(now - _ASK_AGAIN, everything=swept == until))
         await self.stripe.sweep(Window(min(since, until), until), self._keep)
-        return _covered(since=covered["since_us"], until=until, events=until, swept=swept)
+        return _covered(
+            since=covered["since_us"], until=until, events=until, swept=swept, whole_since=min(since, until)
+        )
 
     async def days(self, days: Days, oldest: datetime, until: datetime) -> None:
         """Sweep the days that were asked for once more, of those on which there may be payments."""
@@ -200,6 +203,18 @@ class _StripeReader:
     def _store(self, payments: Sequence[Payment]) -> None:
         with self.pipeline.ledger.write() as connection:
             self.tally.add(len(payments), mirror.store_payments(connection, payments, self.began))
+
+
+def days_read_whole(pipeline: Pipeline, run_id: str, asked: Days) -> list[Days]:
+    """The days of which a run has read every payment from Stripe anew; none where it has not read Stripe."""
+    with pipeline.ledger.read() as connection:
+        read = closed_read_of(connection, Source.STRIPE, run_id)
+    if read is None:
+        return []
+    since = from_micros(read.detail["whole_since_us"])
+    first = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    whole = Days(since=first if first == since else first + timedelta(days=1))
+    return [whole] if asked == Days() else [whole, asked]
 
 
 def _covered(**moments: datetime) -> dict[str, int]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import ACTIVE, Correction, CorrectionState
 from ucred_pipeline.domain.verdicts import Reason, Verdict
-from ucred_pipeline.ledger.corrections import find_corrections
+from ucred_pipeline.ledger.corrections import ATTEMPTS_EXHAUSTED, find_corrections
 from ucred_pipeline.ledger.plans import PlanState
 from ucred_pipeline.ledger.runs import Outcome, Run, last_run
 from ucred_pipeline.ledger.safety import Breaker, Hold, current_epoch, open_holds, read_breaker
@@ -127,12 +127,20 @@ def _lacking(file: PurchaseFile, situation: Situation) -> Outlook:
     found = _open_correction(file, situation)
     kept_back = [*_kept_back(file, found, situation)] or [*_last_run(situation.last_run)]
     if found is not None and found.state is CorrectionState.REFUSED:
-        return _refused(file)
+        return _exhausted(file) if found.reason == ATTEMPTS_EXHAUSTED else _refused(file)
     credit = f"{ucred(file.purchase.entitlement)} to {file.purchase.account}"
     if found is not None and found.state in ACTIVE:
         return Outlook(f"A run is sending {credit} now.", kept_back)
     steps = [*_lever(file, situation)] or [Step(RECONCILE, "sends it now, if nothing keeps it back")]
     return Outlook(f"The next run that may send credits {credit}.", kept_back, steps)
+
+
+def _exhausted(file: PurchaseFile) -> Outlook:
+    told = "Nothing by itself: every attempt failed, each provably without an effect."
+    if file.open_break is None:
+        return Outlook(told)
+    again = f"ucred resolve {file.open_break.id} --as not-credited --reason TEXT --by NAME"
+    return Outlook(told, steps=[Step(again, "has it sent again, once the cause is put right")])
 
 
 def _refused(file: PurchaseFile) -> Outlook:

@@ -20,7 +20,7 @@ from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, rel
 from ucred_pipeline.ledger.schema import attempts, purchases
 from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault
 from ucred_pipeline_tests.corrections.world import GATES, WITNESS, World
-from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, item, judge, signed
+from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, correction, item, judge, signed
 
 _C, _A = CorrectionState, AttemptState
 UCRED: Final = 10**18
@@ -513,12 +513,34 @@ def test_a_retry_waits_longer_each_time(world: World, failures: int, longest_s: 
         connection.exec_driver_sql(f"UPDATE corrections SET failures = {failures}, due = NULL")
     world.judge()
 
-    world.run()
+    world.run(attempts=10_000)
 
     with world.ledger.read() as connection:
         due = connection.exec_driver_sql("SELECT due FROM corrections").scalar_one()
     waits = due / 1_000_000 - world.clock.now().timestamp()
     assert longest_s / 2 <= waits <= longest_s
+
+
+def test_the_last_attempt_asks_a_person(world: World) -> None:
+    """After so many attempts that had no effect the credit is refused, until a person has it sent again."""
+    world.lack(1)
+    world.indexer.faults[item(1).account] = [Fault.NEVER_LEFT] * 4
+    for _ in range(3):
+        world.run(attempts=3)
+        world.clock.advance(timedelta(hours=6))
+        world.judge()
+
+    refused = correction(world.ledger, item(1))
+    assert (refused.state, refused.reason) == (CorrectionState.REFUSED, "attempts_exhausted")
+    assert refused.due is None
+    assert world.run(attempts=3).confirmed == 0
+    assert world.book().retry_refused(refused.id, signed(world.clock.now()))
+    world.run(attempts=3)
+    again = correction(world.ledger, item(1))
+    assert (again.state, again.failures) == (CorrectionState.PLANNED, 1)
+    world.clock.advance(timedelta(hours=6))
+    world.judge()
+    assert world.run(attempts=3).confirmed == 1
 
 
 def test_the_pause_before_a_retry_outlasts_a_run(world: World) -> None:

@@ -43,6 +43,7 @@ RULES: Final = IssuingRules(
     ceiling=Ceiling(100, 200 * 10**18, 500 * 10**18),
     backoff=timedelta(seconds=60),
     backoff_longest=timedelta(hours=6),
+    attempts=8,
     breaker_doubts=3,
     breaker_openings=3,
     grace=timedelta(minutes=30),
