@@ -35,6 +35,8 @@ from ucred_pipeline_tests.orchestration.webserver import (
 
 pytestmark = pytest.mark.timeout(900)
 _JOB: Final = "reconciliation"
+#: Events of an hour ago are followed: the purchases of the outage are told as late as that.
+_RULES: Final = "[stripe]\nevents_overlap_s = 7200\n"
 _CHECKED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
 _MADE: Final = dg.DagsterEventType.ASSET_MATERIALIZATION
 
@@ -80,7 +82,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     home.mkdir()
     (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
     spec = SandboxSpec(purchases=80, special_cases=False, lacking_share=0.15, lost_answers=0)
-    with Rehearsal(folder, spec, real_time=True) as world:
+    with Rehearsal(folder, spec, rules=_RULES, real_time=True) as world:
         operated = Operated(world, home)
         with operated.server:
             operated.start()
