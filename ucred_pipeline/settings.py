@@ -228,6 +228,12 @@ class Housekeeping(_Section):
     keep_dagster_days: Annotated[int, Field(ge=60)] = 90
 
 
+class Serve(_Section):
+    """What the page links to."""
+
+    dagster_url: HttpUrl = "http://127.0.0.1:3000"
+
+
 _STANDARD_REWARDS = tuple(Reward(type=kind, ucred=1) for kind in PurchaseType)
 
 

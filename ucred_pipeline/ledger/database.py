@@ -103,7 +103,7 @@ class Ledger:
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            if _version(connection) == HEAD:
+            if version_of(connection) == HEAD:
                 return
         _run_migrations(self, self._engine.url.render_as_string(hide_password=True))
 
@@ -154,7 +154,7 @@ def _run_migrations(ledger: Ledger, shown: str) -> None:
     config.set_main_option("script_location", _MIGRATIONS.as_posix().replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     with ledger.write() as connection:
-        if _version(connection) is None:
+        if version_of(connection) is None:
             _refuse_tables_of_others(connection, shown)
         config.attributes["connection"] = connection
         try:
