@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0002"
+HEAD: Final = "0006"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
 #: Without recursive triggers a REPLACE would delete rows that no trigger lets go.
 _PRAGMAS: Final = (
@@ -96,7 +96,7 @@ class Ledger:
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            if _version(connection) == HEAD:
+            if version_of(connection) == HEAD:
                 return
         _run_migrations(self, self._engine.url.render_as_string(hide_password=True))
 
@@ -134,7 +134,8 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
-def _version(connection: Connection) -> str | None:
+def version_of(connection: Connection) -> str | None:
+    """Which migration the tables are of; None where they are none of ours."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
@@ -149,7 +150,7 @@ def _run_migrations(ledger: Ledger, shown: str) -> None:
     config.set_main_option("script_location", _MIGRATIONS.as_posix().replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     with ledger.write() as connection:
-        if _version(connection) is None:
+        if version_of(connection) is None:
             _refuse_tables_of_others(connection, shown)
         config.attributes["connection"] = connection
         try:

@@ -384,6 +384,11 @@ def find_purchase(connection: Connection, payment_intent: str) -> JudgedPurchase
     return found[0] if found else None
 
 
+def purchases_among(connection: Connection, payment_intents: Sequence[str]) -> list[JudgedPurchase]:
+    """Read those of the PaymentIntents that are purchases, the oldest first."""
+    return find_purchases(connection, purchases.c.payment_intent.in_(payment_intents))
+
+
 def find_purchases(connection: Connection, condition: ColumnElement[bool]) -> list[JudgedPurchase]:
     """Read the purchases that meet a condition, the oldest first."""
     chosen = select(*(purchases.c[name] for name in JudgedPurchase.__dataclass_fields__)).where(condition)

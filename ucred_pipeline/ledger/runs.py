@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
@@ -21,6 +21,11 @@ class Outcome(StrEnum):
     SOURCE_UNREADABLE = "source_unreadable"
     SETTINGS = "settings"
     FAULT = "fault"
+
+
+#: A run that came to its end, whatever it found; and one that did not.
+DECIDED: Final = (Outcome.DONE, Outcome.UNSETTLED, Outcome.HELD)
+FAILED: Final = (Outcome.SOURCE_UNREADABLE, Outcome.SETTINGS, Outcome.FAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +85,9 @@ def last_run(connection: Connection, *outcomes: Outcome) -> Run | None:
 def _run(row: RowMapping) -> Run:
     told = {name: row[name] for name in Run.__dataclass_fields__}
     return Run(**told | {"outcome": Outcome(row["outcome"])})
+
+
+def recent_runs(connection: Connection, count: int) -> list[Run]:
+    """The newest runs, the newest first."""
+    chosen = select(runs).order_by(runs.c.began.desc()).limit(count)
+    return [_run(row) for row in connection.execute(chosen).mappings()]

@@ -15,6 +15,7 @@ from ucred_pipeline.domain.judging import judge
 from ucred_pipeline.domain.judging_frames import Evidence
 from ucred_pipeline.ledger.breaks import resolve_orphans, update_breaks
 from ucred_pipeline.ledger.judging_tables import Coverage, load_tables
+from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.purchases import (
     clear_marks,
     mark_all,
@@ -25,6 +26,7 @@ from ucred_pipeline.ledger.purchases import (
 )
 from ucred_pipeline.ledger.reads import LAST_AUDIT, Source, last_closed, leave_note, note
 from ucred_pipeline.ledger.safety import current_epoch, epoch_opened
+from ucred_pipeline.ledger.tallies import take_tallies
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.reading import LOG_PROOF
 
@@ -48,7 +50,7 @@ def judge_marked(pipeline: Pipeline) -> Judged:
     with pipeline.ledger.write() as connection:
         evidence = _evidence(pipeline, connection, now)
         _mark_what_changed_for_all(pipeline, connection, evidence)
-        refresh_purchases(connection, pipeline.purchase_rules())
+        refreshed = refresh_purchases(connection, pipeline.purchase_rules())
         mark_pending(connection)
         tables = load_tables(connection, _coverage(pipeline, connection))
         verdicts = judge(tables.purchases, tables.accounts, evidence)
@@ -56,6 +58,9 @@ def judge_marked(pipeline: Pipeline) -> Judged:
         store_verdicts(connection, changed, now)
         update_breaks(connection, changed, now)
         resolve_orphans(connection, now)
+        note_mints(connection)
+        if refreshed or changed:
+            take_tallies(connection, now)
         clear_marks(connection)
     pipeline.progress("purchases judged", len(verdicts))
     days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
