@@ -179,6 +179,15 @@ class Thresholds(_Section):
     mint_latency_s: Annotated[float, Field(gt=0)] = 2
     retry_queue: Count = 10
     doubt_age_s: Seconds = 86400
+    missing_purchases: Annotated[int, Field(ge=0, strict=True)] = 0
+    missing_age_s: Seconds = 86400
+    stale_s: Seconds = 2700
+
+
+class Serve(_Section):
+    """What the page links to."""
+
+    dagster_url: HttpUrl = "http://127.0.0.1:3000"
 
 
 _STANDARD_REWARDS = tuple(Reward(type=kind, ucred=1) for kind in PurchaseType)
@@ -195,6 +204,7 @@ class Rules(_Section):
     evidence: Evidence = Evidence()
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
+    serve: Serve = Serve()
 
     @model_validator(mode="after")
     def _grace_outlasts_a_late_mint(self) -> Self:
@@ -242,6 +252,7 @@ class Environment(_Section):
     ucred_database_url: DatabaseUrl
     ucred_indexer_log: str | None = None
     ucred_payments_log: str | None = None
+    ucred_serve_token: SecretStr | None = None
 
 
 class Settings(_Section):

@@ -28,7 +28,8 @@ from ucred_pipeline.settings import Rules, Settings
 #: A run is due every fifteen minutes; after two that are missing, the figures are old.
 _STALE_S: Final = 45 * 60
 _RELEASE: Final = "ucred release --reason TEXT --by NAME"
-_WHAT_TO_DO: Final = {
+#: What a person can do about each kind of hold.
+WHAT_TO_DO: Final = {
     HoldKind.PERSON: _RELEASE,
     HoldKind.BREAKER: f"look into the indexer, then: {_RELEASE}",
     HoldKind.CONTRADICTION: f"see docs/runbook.md, then: {_RELEASE}",
@@ -46,7 +47,7 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
         "now": iso(now),
         "ledger": _ledger(settings.ledger_url, connection),
         "last_run": _run(last_run(connection), now),
-        "sources": [_source(connection, source, now) for source in Source],
+        "sources": [source_document(connection, source, now) for source in Source],
         "verdicts": count_verdicts(connection),
         "breaks": count_breaks(connection),
         "corrections": _corrections(connection),
@@ -82,7 +83,8 @@ def _run(run: Run | None, now: datetime) -> dict[str, Any] | None:
     }
 
 
-def _source(connection: Connection, source: Source, now: datetime) -> dict[str, Any]:
+def source_document(connection: Connection, source: Source, now: datetime) -> dict[str, Any]:
+    """Say when a source was last read whole, and what that covers."""
     whole = last_closed(connection, source)
     newest = connection.execute(
         select(reads.c.closed).where(reads.c.source == source).order_by(reads.c.id.desc()).limit(1)
@@ -129,7 +131,7 @@ def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
         "raised": iso(hold.raised),
         "raised_by": hold.raised_by,
         "age_s": seconds_since(hold.raised, now),
-        "what_to_do": _WHAT_TO_DO[hold.kind],
+        "what_to_do": WHAT_TO_DO[hold.kind],
     }
 
 
