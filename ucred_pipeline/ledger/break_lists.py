@@ -119,17 +119,6 @@ def _open(kind: str, told: dict[AgeBand, tuple[int, datetime]]) -> OpenBreaks:
     return OpenBreaks(kind, counts, min((oldest for _, oldest in told.values()), default=None))
 
 
-def wei_of_breaks(connection: Connection, kind: str) -> int:
-    """What the purchases of the open breaks of a kind earn, in wei."""
-    chosen = (
-        select(purchases.c.entitlement, func.count())
-        .join(breaks, breaks.c.payment_intent == purchases.c.payment_intent)
-        .where(breaks.c.resolved.is_(None), breaks.c.kind == kind)
-        .group_by(purchases.c.entitlement)
-    )
-    return sum(wei * count for wei, count in connection.execute(chosen))
-
-
 def page_of_breaks(  # noqa: PLR0913, PLR0917 - what a list is asked for
     connection: Connection,
     wanted: BreakFilter,

@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Exists,
+    Integer,
     Label,
+    String,
     and_,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -49,6 +54,8 @@ FAILURES: Final = (Verdict.LACKING.value, Verdict.IN_DOUBT.value, Verdict.AMBIGU
 #: The upper ends of the latency's buckets, in milliseconds; what is missing is beyond all of them.
 LATENCY_BUCKETS_MS: Final = (100, 250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000)
 _BEYOND: Final = "inf"
+#: When a credit came that did not.
+NEVER: Final = -1
 
 _P = purchases.c
 
@@ -204,12 +211,18 @@ def _add(connection: Connection, grown: Mapping[tuple[str, str], int]) -> None:
     upsert(connection, mint_counters, rows)
 
 
-def mints_between(connection: Connection, since: datetime) -> list[tuple[int, bool, int | None]]:
-    """When each mint that was owed since then was issued, whether it worked, and when its credit came.
+def mints_since(connection: Connection, since: datetime) -> NDArray[np.int64]:
+    """The mints that were owed since then: a row each of when it was issued, whether it worked, when it came.
 
-    Times are in microseconds: a chart takes a hundred thousand of them.
+    Times are in microseconds, and what never came is NEVER. The database writes them as one text, for a
+    chart takes a hundred thousand, which row by row take four times as long.
     """
-    chosen = select(type_coerce(_P.issued, BigInteger), _P.minted, type_coerce(_P.arrived, BigInteger)).where(
-        _P.minted.is_not(None), _P.issued >= since
+    columns = (
+        cast(type_coerce(_P.issued, BigInteger), String),
+        cast(cast(_P.minted, Integer), String),
+        cast(func.coalesce(type_coerce(_P.arrived, BigInteger), NEVER), String),
     )
-    return [(issued, minted, arrived) for issued, minted, arrived in connection.execute(chosen)]
+    row = columns[0] + "," + columns[1] + "," + columns[2]
+    chosen = select(func.aggregate_strings(row, ",")).where(_P.minted.is_not(None), _P.issued >= since)
+    told = connection.execute(chosen).scalar() or ""
+    return np.fromstring(told, dtype=np.int64, sep=",").reshape(-1, 3)

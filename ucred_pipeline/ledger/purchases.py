@@ -136,6 +136,13 @@ def count_verdicts(connection: Connection) -> dict[str, int]:
     return {verdict.value: found.get(verdict.value, 0) for verdict in Verdict}
 
 
+def wei_judged_as(connection: Connection, verdict: Verdict) -> int:
+    """What the purchases with a verdict earn, in wei."""
+    p = purchases.c
+    chosen = select(p.entitlement, func.count()).where(p.verdict == verdict).group_by(p.entitlement)
+    return sum(wei * count for wei, count in connection.execute(chosen))
+
+
 def accounts_to_read(connection: Connection, before: datetime, root: str) -> list[str]:
     """The accounts whose balance must be read: unsettled, marked, never read, or not read since `before`.
 

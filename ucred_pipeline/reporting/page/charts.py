@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.ledger.measures import Share, place_of
-from ucred_pipeline.ledger.mints import mints_between
+from ucred_pipeline.ledger.mints import NEVER, mints_since
 from ucred_pipeline.reporting.mint_rate import percent
 from ucred_pipeline.reporting.page.figures import MEDIAN, P95
 from ucred_pipeline.reporting.page.words import latency, minute, window
@@ -73,15 +73,11 @@ class Chart:
 def read_points(connection: Connection, span: Span, limits: Thresholds, now: datetime) -> list[Point]:
     """Read the points of both charts."""
     over = timedelta(hours=limits.mint_success_window_hours)
-    rows = mints_between(connection, now - span.length - over)
-    if not rows:
+    mints = mints_since(connection, now - span.length - over)
+    if not len(mints):
         return []
-    issued, minted, arrived = (
-        np.array(column, dtype=kind)
-        for column, kind in zip(zip(*rows, strict=True), ("int64", "bool", "float64"), strict=True)
-    )
-    order = np.argsort(issued, kind="stable")
-    issued, minted, seconds = issued[order], minted[order], ((arrived - issued) / _US)[order]
+    issued, minted, arrived = mints[np.argsort(mints[:, 0], kind="stable")].T
+    seconds = np.where(arrived == NEVER, np.nan, (arrived - issued) / _US)
     worked = np.concatenate(([0], np.cumsum(minted)))
     logged = not bool(np.isnan(seconds).all())
     return list(_points(issued, worked, seconds if logged else None, _moments(span, now), over))
@@ -106,16 +102,16 @@ def _points(
         last = len(issued) if newest else int(np.searchsorted(issued, to_micros(moment)))
         share = Share(int(worked[last] - worked[first]), last - first)
         inside = None if seconds is None else seconds[first:last]
-        yield Point(moment, share, _quantile(inside, MEDIAN), _quantile(inside, P95))
+        yield Point(moment, share, *_quantiles(inside, (MEDIAN, P95)))
 
 
-def _quantile(seconds: NDArray[np.float64] | None, quantile: float) -> float | None:
-    """Give a quantile as the alert takes it: a credit that is missing is later than any."""
+def _quantiles(seconds: NDArray[np.float64] | None, quantiles: Sequence[float]) -> tuple[float | None, ...]:
+    """Give quantiles as the alert takes them: a credit that is missing is later than any."""
     if seconds is None or np.isnan(seconds).all():
-        return None
-    place = place_of(quantile, len(seconds))
-    found = float(np.partition(seconds, place)[place])  # what is missing is sorted to the end
-    return inf if np.isnan(found) else found
+        return tuple(None for _ in quantiles)
+    places = [place_of(quantile, len(seconds)) for quantile in quantiles]
+    found = np.partition(seconds, places)[places]  # what is missing is sorted to the end
+    return tuple(inf if np.isnan(value) else float(value) for value in found)
 
 
 def success_chart(points: Sequence[Point], span: Span, limits: Thresholds) -> Chart:

@@ -10,8 +10,9 @@ from typing import Final, Self
 from sqlalchemy import Connection
 
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.break_lists import OpenBreaks, wei_of_breaks
+from ucred_pipeline.ledger.break_lists import OpenBreaks
 from ucred_pipeline.ledger.measures import mint_latency_s, oldest_doubt, retry_queue
+from ucred_pipeline.ledger.purchases import wei_judged_as
 from ucred_pipeline.reporting.mint_rate import MintState, recent_mint_rate
 from ucred_pipeline.reporting.page.words import age, latency, ucred, window
 from ucred_pipeline.reporting.terminal import counted, lasting
@@ -135,7 +136,7 @@ def _missing(connection: Connection, found: OpenBreaks, limits: Thresholds, now:
     if found.oldest is not None and found.count > limits.missing_purchases:
         is_old = now - found.oldest > timedelta(seconds=limits.missing_age_s)
         state = State.CRITICAL if is_old else State.WARNING
-    owed = f"{ucred(wei_of_breaks(connection, Verdict.LACKING))} owed" if found.count else "nothing is owed"
+    owed = f"{ucred(wei_judged_as(connection, Verdict.LACKING))} owed" if found.count else "nothing is owed"
     return Figure(
         name="missing",
         title="Missing credits",
@@ -165,7 +166,7 @@ def _over_credits(found: OpenBreaks, now: datetime) -> Figure:
 def _in_doubt(connection: Connection, found: OpenBreaks, limits: Thresholds, now: datetime) -> Figure:
     asked = oldest_doubt(connection) or found.oldest
     is_old = asked is not None and now - asked > timedelta(seconds=limits.doubt_age_s)
-    unknown = f"{ucred(wei_of_breaks(connection, Verdict.IN_DOUBT))} not yet known" if found.count else ""
+    unknown = f"{ucred(wei_judged_as(connection, Verdict.IN_DOUBT))} not yet known" if found.count else ""
     return Figure(
         name="doubt",
         title="In doubt",
