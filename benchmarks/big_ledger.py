@@ -19,33 +19,34 @@ WHEN n % 3000 = 17 THEN 'over_credited' WHEN n % 200 = 19 THEN 'withdrawn' WHEN 
 WHEN n > :count - 40 THEN 'pending' ELSE 'credited' END
 """
 _NUMBERS = "WITH RECURSIVE numbers(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < :count)"
+_PAYMENT = (
+    "payment_intent, created, status, currency, received, refunded, dispute, paid, receipt_email, metadata"
+)
 _STATEMENTS = (
     f"""
     CREATE TEMP TABLE made AS {_NUMBERS}
-    SELECT n, 'pi_' || printf('%024d', n) AS pi, 'acct:user:buyer' || (n * 7919 % 600000) || '@example.com' AS account,
-    n || '.x' AS namespace, :first + n * :step AS created, {_MIX} AS verdict FROM numbers
+    SELECT n, 'pi_' || printf('%024d', n) AS pi, :first + n * :step AS created, n || '.x' AS namespace,
+    'acct:user:buyer' || (n * 7919 % 600000) || '@example.com' AS account, {_MIX} AS verdict FROM numbers
+    """,
+    f"""
+    INSERT INTO payments ({_PAYMENT}) SELECT pi, created, 'succeeded', 'usd', 999, 0, 'none',
+    created + 5000000, substr(account, 11), '{{}}' FROM made
+    """,
+    f"""
+    INSERT INTO payments ({_PAYMENT}) SELECT 'pi_abandoned' || n, created, 'requires_payment_method', 'usd',
+    0, 0, 'none', NULL, substr(account, 11), '{{}}' FROM made WHERE n % 20 = 0
     """,
     """
-    INSERT INTO payments (payment_intent, created, status, currency, received, refunded, dispute, paid,
-    receipt_email, metadata, read) SELECT pi, created, 'succeeded', 'usd', 999, 0, 'none', created + 5000000,
-    substr(account, 11), '{}', created FROM made
-    """,
-    """
-    INSERT INTO payments (payment_intent, created, status, currency, received, refunded, dispute, paid,
-    receipt_email, metadata, read) SELECT 'pi_abandoned' || n, created, 'requires_payment_method', 'usd', 0, 0,
-    'none', NULL, substr(account, 11), '{}', created FROM made WHERE n % 20 = 0
-    """,
-    """
-    INSERT INTO issuances (id, payment_intent, namespace, customer_email, nil_name, state, issued, voided)
-    SELECT 'iss_' || n, pi, namespace, substr(account, 11), NULL, 'issued', created + 20000000, NULL
+    INSERT INTO issuances (id, payment_intent, namespace, customer_email, state, issued)
+    SELECT 'iss_' || n, pi, namespace, substr(account, 11), 'issued', created + 20000000
     FROM made WHERE verdict != 'unissued'
     """,
     """
     INSERT INTO purchases (payment_intent, judged_with, account, namespace, purchase_type, entitlement, rule,
     needs_certificate, is_foreign, payment_known, succeeded, refunded, disputed, voided, addresses_differ,
     issued_rows, created, issued, due_since, moved, verdict, basis, reason, judged)
-    SELECT pi, account, account, namespace, 'namespace', '1000000000000000000', 'namespace', 1, 0, 1, 1, 0, 0, 0,
-    0, verdict != 'unissued', created, CASE WHEN verdict != 'unissued' THEN created + 20000000 END,
+    SELECT pi, account, account, namespace, 'namespace', '1000000000000000000', 'namespace', 1, 0, 1, 1, 0, 0,
+    0, 0, verdict != 'unissued', created, CASE WHEN verdict != 'unissued' THEN created + 20000000 END,
     created + 20000000, 0, verdict, CASE WHEN verdict = 'credited' THEN 'log' ELSE 'none' END,
     CASE verdict WHEN 'credited' THEN 'log_line' WHEN 'lacking' THEN 'log_shows_none'
     WHEN 'in_doubt' THEN 'correction_in_doubt' WHEN 'over_credited' THEN 'credited_twice'
@@ -59,8 +60,14 @@ _STATEMENTS = (
     FROM made WHERE verdict IN ('credited', 'over_credited')
     """,
     """
-    INSERT INTO breaks (id, payment_intent, kind, first_seen) SELECT named(pi, verdict), pi, verdict,
-    created + 2000000000 FROM made WHERE verdict IN ('lacking', 'in_doubt', 'ambiguous', 'over_credited', 'unissued')
+    INSERT INTO breaks (id, payment_intent, kind, first_seen)
+    SELECT named(pi, verdict), pi, verdict, created + 2000000000 FROM made
+    WHERE verdict IN ('lacking', 'in_doubt', 'ambiguous', 'over_credited', 'unissued')
+    """,
+    f"""
+    INSERT INTO runs (id, began, finished, applied, outcome, detail, summary) {_NUMBERS}
+    SELECT 'run-' || n, :now - n * 900000000 - 65000000, :now - n * 900000000 - 60000000, 1, 'done', '',
+    '{{}}' FROM numbers WHERE n < 20000
     """,
     "INSERT INTO dirty_groups (judged_with) SELECT DISTINCT judged_with FROM purchases",
 )
@@ -81,10 +88,10 @@ def make(file: Path, count: int = PURCHASES) -> str:
             names = {name: value for name, value in values.items() if f":{name}" in statement}
             connection.execute(statement, names)
     connection.close()
-    with Ledger.open(url) as ledger, ledger.write() as wr:
-        note_mints(wr)
-        take_tallies(wr, SystemClock().now())
-        wr.exec_driver_sql("DELETE FROM dirty_groups")
+    with Ledger.open(url) as ledger, ledger.write() as connection:
+        note_mints(connection)
+        take_tallies(connection, SystemClock().now())
+        connection.exec_driver_sql("DELETE FROM dirty_groups")
     return url
 
 

@@ -1,5 +1,6 @@
 """The open breaks as people look through them: by kind and age, sorted, a page at a time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -172,6 +173,7 @@ class _Key:
     falls: bool = False
 
 
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _FOUND: Final = type_coerce(breaks.c.first_seen, BigInteger)
 #: Digits sort as numbers do where the longer ones come first.
 _AMOUNT: Final = type_coerce(purchases.c.entitlement, String)
@@ -192,10 +194,10 @@ def _read_cursor(keys: Sequence[_Key], cursor: str | None) -> list[str | int] | 
     values = (cursor or "").split("~")
     if len(values) != len(keys):
         return None
-    try:
-        return [int(value) if key.is_number else value for key, value in zip(keys, values, strict=True)]
-    except ValueError:
+    numbers = [value for key, value in zip(keys, values, strict=True) if key.is_number]
+    if not all(_NUMBER.fullmatch(number) for number in numbers):
         return None
+    return [int(value) if key.is_number else value for key, value in zip(keys, values, strict=True)]
 
 
 def _after(keys: Sequence[_Key], values: Sequence[str | int] | None) -> ColumnElement[bool]:

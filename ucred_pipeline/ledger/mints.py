@@ -157,11 +157,9 @@ def _count(connection: Connection) -> None:
     is_new = and_(_P.minted.is_not(None), _P.counted.is_(None))
     failed_since = and_(_P.counted.is_(True), _P.minted.is_(False))
     chosen = (
-        select(
-            is_new.label("is_new"), _P.minted, _reason(), _bucket(), func.count().label("mints"), _sum_us()
-        )
+        select(is_new.label("is_new"), _P.minted, _why(), _bucket(), func.count().label("mints"), _sum_us())
         .where(_marked(), or_(is_new, failed_since))
-        .group_by("is_new", _P.minted, "reason", "bucket")
+        .group_by("is_new", _P.minted, "why", "bucket")
     )
     logged = connection.execute(select(credit_lines.c.key).limit(1)).first() is not None
     grown: Counter[tuple[str, str]] = Counter()
@@ -169,7 +167,7 @@ def _count(connection: Connection) -> None:
         if row.is_new:
             grown["attempts", ""] += row.mints
         if not row.minted:
-            grown["failures", row.reason] += row.mints
+            grown["failures", row.why] += row.mints
         if row.is_new and logged:
             grown["latency", row.bucket] += row.mints
             grown["latency_us", ""] += int(row.sum_us or 0)
@@ -178,9 +176,9 @@ def _count(connection: Connection) -> None:
     connection.execute(settled.values(counted=_P.minted))
 
 
-def _reason() -> Label[str]:
+def _why() -> Label[str]:
     has_it = _P.verdict.in_([Verdict.CREDITED, Verdict.OVER_CREDITED])
-    return case((has_it, CREDITED_OTHERWISE), else_=_P.verdict).label("reason")
+    return case((has_it, CREDITED_OTHERWISE), else_=_P.verdict).label("why")
 
 
 def latency_us() -> ColumnElement[int]:

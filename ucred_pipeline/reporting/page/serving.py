@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from ipaddress import ip_address
 from typing import Final
 
@@ -20,10 +21,16 @@ _MOST_AT_ONCE: Final = 64
 
 def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Serve until it is stopped; `ready` is told where, once requests are taken."""
-    token = _token(settings, host)
+    token = token_for(settings, host)
     reader = LedgerReader(settings.ledger_url)
     pages = Pages(Shown(reader, settings.rules, SystemClock(), not_evaluated))
-    listening = _listen(host, port)
+    with closing(reader), listen(host, port) as listening:
+        ready(_address(host, listening.getsockname()[1]))
+        server(pages, token, host).run(sockets=[listening])
+
+
+def server(pages: Pages, token: str | None, host: str) -> uvicorn.Server:
+    """Put the pages behind their guard."""
     config = uvicorn.Config(
         Guard(pages.application(), token, host),
         log_level="warning",
@@ -33,13 +40,11 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         limit_concurrency=_MOST_AT_ONCE,
         timeout_graceful_shutdown=3,
     )
-    with listening:
-        ready(_address(host, listening.getsockname()[1]))
-        uvicorn.Server(config).run(sockets=[listening])
-    reader.close()
+    return uvicorn.Server(config)
 
 
-def _token(settings: Settings, host: str) -> str | None:
+def token_for(settings: Settings, host: str) -> str | None:
+    """Give the token that is asked for; raise SettingsError where others could look without one."""
     secret = settings.environment.ucred_serve_token
     token = secret.get_secret_value() if secret else None
     if token is not None and len(token) < _SHORTEST_TOKEN:
@@ -61,7 +66,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Take the port before anything is said; raise SettingsError where that is not possible."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
