@@ -549,5 +549,6 @@ def _show_demo(pipeline: "Pipeline", run: Run, env_file: Path) -> None:
         commands = [
             (f"{here} breaks", "everything that needs a person, oldest first"),
             (f"{here} explain {name}", "all that is known of one purchase"),
+            (f"{here} serve", "the page, in a browser"),
         ]
         _show(picture(connection, run, now, rules, commands), env_file)

@@ -10,6 +10,7 @@ _CUT: Final = 300
 #: Two clocks are never quite the same.
 _CLOCKS_DIFFER: Final = timedelta(minutes=1)
 _DAY_H: Final = 24
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def shown(text: object, most: int = _CUT) -> str:
@@ -60,4 +61,5 @@ def latency(seconds: float | None) -> str:
         return "later than any"
     if seconds < 0:
         return f"{seconds:,.2f} s (clocks differ)"
-    return f"{seconds:,.2f} s" if seconds < 60 else lasting(seconds)
+    size, unit = next((each for each in _UNITS if seconds >= each[0]), (1, "s"))
+    return f"{seconds:,.2f} s" if unit == "s" else f"{seconds / size:,.1f} {unit}"
