@@ -22,7 +22,7 @@ _TIMES = 9
 _STARTS = 5
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def in_a_browser(address: str) -> None:
                 context = browser.new_context(viewport={"width": 1400, "height": 900})
                 page = context.new_page()
                 page.goto(address + path, wait_until="load")
-                painted.append(page.evaluate(_PAINTED))
+                painted.append(page.wait_for_function(_PAINTED).json_value())
                 context.close()
             told = f"{painted[0]:6.0f} ms first, {statistics.median(painted[1:]):6.0f} ms after"
             print(f"first paint of {path:<29} {told}")
