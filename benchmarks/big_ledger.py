@@ -80,14 +80,14 @@ def make(file: Path, count: int = PURCHASES) -> str:
     now = to_micros(SystemClock().now())
     step = _DAYS * _DAY_US // count
     values = {"count": count, "now": now, "first": now - count * step, "step": step}
-    connection = sqlite3.connect(file)
-    connection.create_function("named", 2, break_id, deterministic=True)
-    connection.executescript("PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-400000")
-    with connection:
+    raw = sqlite3.connect(file)
+    raw.create_function("named", 2, break_id, deterministic=True)
+    raw.executescript("PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-400000")
+    with raw:
         for statement in _STATEMENTS:
             names = {name: value for name, value in values.items() if f":{name}" in statement}
-            connection.execute(statement, names)
-    connection.close()
+            raw.execute(statement, names)
+    raw.close()
     with Ledger.open(url) as ledger, ledger.write() as connection:
         note_mints(connection)
         take_tallies(connection, SystemClock().now())

@@ -1,1 +1,1 @@
-"""The page in a real browser."""
+"""What people see in a browser."""

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, update
 
 from ucred_pipeline.domain.corrections import CorrectionState
+from ucred_pipeline.domain.thresholds import Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.measures import Share, mint_latency_s, mint_success, place_of
+from ucred_pipeline.ledger.measures import mint_latency_s, mint_success, place_of
 from ucred_pipeline.ledger.mints import (
     CREDITED_OTHERWISE,
     LATENCY_BUCKETS_MS,

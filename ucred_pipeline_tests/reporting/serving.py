@@ -9,7 +9,6 @@ import httpx
 
 from ucred_pipeline.domain.clock import Clock, SystemClock
 from ucred_pipeline.ledger.reader import LedgerReader
-from ucred_pipeline.reporting.page.alerts import AlertsReader, not_evaluated
 from ucred_pipeline.reporting.page.app import Pages, Shown
 from ucred_pipeline.reporting.page.serving import listen, server
 from ucred_pipeline.settings import Rules
@@ -24,11 +23,10 @@ def served(
     rules: Rules | None = None,
     clock: Clock | None = None,
     token: str | None = None,
-    alerts: AlertsReader = not_evaluated,
 ) -> Iterator[str]:
     """Serve a ledger's page for as long as the block lasts; give its address."""
     with closing(LedgerReader(url)) as reader, listen(HOST, 0) as listening:
-        pages = Pages(Shown(reader, rules or Rules(), clock or SystemClock(), alerts))
+        pages = Pages(Shown(reader, rules or Rules(), clock or SystemClock()))
         running = server(pages, token, HOST)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -37,7 +37,6 @@ from ucred_pipeline.reporting.explanation import (
     request_facts,
 )
 from ucred_pipeline.reporting.exporter import CONTENT_TYPE, metrics_text
-from ucred_pipeline.reporting.page.alerts import AlertsReader
 from ucred_pipeline.reporting.page.charts import Span
 from ucred_pipeline.reporting.page.dashboard import read_dashboard
 from ucred_pipeline.reporting.page.looks import Looks
@@ -58,7 +57,6 @@ class Shown:
     reader: LedgerReader
     rules: Rules
     clock: Clock
-    alerts: AlertsReader
 
 
 class Pages:
@@ -89,7 +87,7 @@ class Pages:
 
         def answer(connection: Connection, now: datetime) -> Response:
             limits = self._shown.rules.thresholds
-            board = read_dashboard(connection, span, limits, self._shown.alerts, now)
+            board = read_dashboard(connection, span, limits, now)
             return self._html("dashboard.html", board=board, now=now, spans=list(Span), bands=list(AgeBand))
 
         return self._read(answer)

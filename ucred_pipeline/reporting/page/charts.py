@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ucred_pipeline.domain.clock import to_micros
-from ucred_pipeline.ledger.measures import Share, place_of
+from ucred_pipeline.domain.thresholds import MINT_SUCCESS, Reading, Share
+from ucred_pipeline.ledger.measures import place_of
 from ucred_pipeline.ledger.mints import NEVER, mints_since
 from ucred_pipeline.reporting.mint_rate import percent
 from ucred_pipeline.reporting.page.figures import MEDIAN, P95
@@ -132,11 +133,7 @@ def success_chart(points: Sequence[Point], span: Span, limits: Thresholds) -> Ch
 
 def _success_told(points: Sequence[Point], span: Span, limits: Thresholds) -> str:
     lowest = min(points, key=lambda point: (point.share.ratio or 0, point.at))
-    below = [
-        point
-        for point in points
-        if point.share.is_below(limits.mint_success_percent, least=limits.mint_success_from_purchases)
-    ]
+    below = [point for point in points if MINT_SUCCESS.is_bad(Reading(share=point.share), limits.by_key)]
     floor = f"{limits.mint_success_percent:g}%"
     held = (
         f"It was below {floor} at {len(below)} of {len(points)} points."

@@ -20,7 +20,7 @@ from ucred_pipeline.ledger.plans import Withheld, plans_waiting
 from ucred_pipeline.ledger.reads import Source
 from ucred_pipeline.ledger.runs import DECIDED, Run, last_run, recent_runs
 from ucred_pipeline.ledger.safety import Hold, open_holds
-from ucred_pipeline.reporting.page.alerts import AlertsReader, SeenAlerts
+from ucred_pipeline.reporting.page.alerts import SeenAlerts, see_alerts
 from ucred_pipeline.reporting.page.charts import (
     Chart,
     Span,
@@ -64,14 +64,12 @@ class Dashboard:
         return {band: sum(opened.by_band[band] for opened in self.matrix.values()) for band in AgeBand}
 
 
-def read_dashboard(
-    connection: Connection, span: Span, limits: Thresholds, alerts: AlertsReader, now: datetime
-) -> Dashboard:
+def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: datetime) -> Dashboard:
     """Read the first page."""
     matrix = breaks_by_age(connection, now)
     points = read_points(connection, span, limits, now)
     figures = _with_lines(read_figures(connection, matrix, limits, now), points)
-    totals, runs, seen = read_totals(connection), recent_runs(connection, _RUNS), alerts(connection, now)
+    totals, runs, seen = read_totals(connection), recent_runs(connection, _RUNS), see_alerts(connection, now)
     holds, withheld = open_holds(connection), plans_waiting(connection)
     standing = Standing(
         newest=runs[0] if runs else None,
@@ -82,7 +80,7 @@ def read_dashboard(
         alerts=seen,
         open_breaks=sum(opened.count for opened in matrix.values()),
         totals_tie=totals.all_tie,
-        stale_s=limits.stale_s,
+        limits=limits,
     )
     return Dashboard(
         now=now,

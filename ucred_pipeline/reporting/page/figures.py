@@ -9,9 +9,18 @@ from typing import Final, Self
 
 from sqlalchemy import Connection
 
+from ucred_pipeline.domain.thresholds import (
+    DOUBTS,
+    MINT_LATENCY,
+    OVER_CREDITS,
+    RETRY_QUEUE,
+    Measure,
+    Reading,
+    Threshold,
+)
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.break_lists import OpenBreaks
-from ucred_pipeline.ledger.measures import mint_latency_s, oldest_doubt, retry_queue
+from ucred_pipeline.ledger.measures import doubts, mint_latency_s, retry_queue
 from ucred_pipeline.ledger.purchases import wei_judged_as
 from ucred_pipeline.reporting.mint_rate import MintState, recent_mint_rate
 from ucred_pipeline.reporting.page.words import age, latency, ucred, window
@@ -20,6 +29,8 @@ from ucred_pipeline.settings import Thresholds
 
 P95: Final = 0.95
 MEDIAN: Final = 0.5
+_MISSING: Final = Threshold(Measure.MISSING_PURCHASES, "missing_purchases")
+_MISSING_LONG: Final = Threshold(Measure.MISSING_AGE, "missing_age_s")
 
 
 class State(StrEnum):
@@ -69,7 +80,7 @@ def read_figures(
         _latency(connection, limits, now),
         _queue(connection, limits, now),
         _missing(connection, breaks[Verdict.LACKING], limits, now),
-        _over_credits(breaks[Verdict.OVER_CREDITED], now),
+        _over_credits(breaks[Verdict.OVER_CREDITED], limits, now),
         _in_doubt(connection, breaks[Verdict.IN_DOUBT], limits, now),
     ]
 
@@ -99,7 +110,8 @@ def _success(connection: Connection, limits: Thresholds, now: datetime) -> Figur
 def _latency(connection: Connection, limits: Thresholds, now: datetime) -> Figure:
     since = now - timedelta(hours=limits.mint_success_window_hours)
     p95, median = (mint_latency_s(connection, since, quantile) for quantile in (P95, MEDIAN))
-    state = State.UNKNOWN if p95 is None else State.WARNING if p95 > limits.mint_latency_s else State.GOOD
+    is_bad = MINT_LATENCY.is_bad(Reading(p95), limits.by_key)
+    state = State.UNKNOWN if is_bad is None else State.WARNING if is_bad else State.GOOD
     return Figure(
         name="latency",
         title="Mint latency p95",
@@ -123,7 +135,7 @@ def _queue(connection: Connection, limits: Thresholds, now: datetime) -> Figure:
     return Figure(
         name="queue",
         title="Retry queue",
-        state=State.INFO if queue.size > limits.retry_queue else State.GOOD,
+        state=State.INFO if RETRY_QUEUE.is_bad(Reading(queue.size), limits.by_key) else State.GOOD,
         value=f"{queue.size:,}",
         of=f"{waits}{oldest}" if queue.size else "no correction waits",
         window="now",
@@ -133,8 +145,8 @@ def _queue(connection: Connection, limits: Thresholds, now: datetime) -> Figure:
 
 def _missing(connection: Connection, found: OpenBreaks, limits: Thresholds, now: datetime) -> Figure:
     state = State.GOOD
-    if found.oldest is not None and found.count > limits.missing_purchases:
-        is_old = now - found.oldest > timedelta(seconds=limits.missing_age_s)
+    if _MISSING.is_bad(Reading(found.count), limits.by_key):
+        is_old = _MISSING_LONG.is_bad(Reading(_age_s(found.oldest, now)), limits.by_key)
         state = State.CRITICAL if is_old else State.WARNING
     owed = f"{ucred(wei_judged_as(connection, Verdict.LACKING))} owed" if found.count else "nothing is owed"
     return Figure(
@@ -149,12 +161,12 @@ def _missing(connection: Connection, found: OpenBreaks, limits: Thresholds, now:
     )
 
 
-def _over_credits(found: OpenBreaks, now: datetime) -> Figure:
+def _over_credits(found: OpenBreaks, limits: Thresholds, now: datetime) -> Figure:
     told = counted(found.count, "purchase") + " got more than was owed"
     return Figure(
         name="over",
         title="Over-credits",
-        state=State.CRITICAL if found.count else State.GOOD,
+        state=State.CRITICAL if OVER_CREDITS.is_bad(Reading(found.count), limits.by_key) else State.GOOD,
         value=f"{found.count:,}",
         of=told + _oldest(found, now) if found.count else "nobody got more than was owed",
         window="open now",
@@ -164,8 +176,8 @@ def _over_credits(found: OpenBreaks, now: datetime) -> Figure:
 
 
 def _in_doubt(connection: Connection, found: OpenBreaks, limits: Thresholds, now: datetime) -> Figure:
-    asked = oldest_doubt(connection) or found.oldest
-    is_old = asked is not None and now - asked > timedelta(seconds=limits.doubt_age_s)
+    asked = min(doubts(connection).values(), default=found.oldest)
+    is_old = DOUBTS.is_bad(Reading(_age_s(asked, now)), limits.by_key)
     unknown = f"{ucred(wei_judged_as(connection, Verdict.IN_DOUBT))} not yet known" if found.count else ""
     return Figure(
         name="doubt",
@@ -177,6 +189,10 @@ def _in_doubt(connection: Connection, found: OpenBreaks, limits: Thresholds, now
         limit=f"limit {lasting(limits.doubt_age_s)}",
         kind=Verdict.IN_DOUBT.value,
     )
+
+
+def _age_s(since: datetime | None, now: datetime) -> float:
+    return (now - since) / timedelta(seconds=1) if since else 0.0
 
 
 def _oldest(found: OpenBreaks, now: datetime) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ucred_pipeline.domain.thresholds import STALE, Reading
 from ucred_pipeline.ledger.plans import Withheld
 from ucred_pipeline.ledger.runs import FAILED, Outcome, Run
 from ucred_pipeline.ledger.safety import Hold
@@ -11,6 +12,7 @@ from ucred_pipeline.reporting.page.alerts import SeenAlerts
 from ucred_pipeline.reporting.page.figures import Figure, State
 from ucred_pipeline.reporting.page.words import age, ago, words
 from ucred_pipeline.reporting.terminal import counted, lasting
+from ucred_pipeline.settings import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Standing:
     alerts: SeenAlerts | None
     open_breaks: int
     totals_tie: bool
-    stale_s: int
+    limits: Thresholds
 
 
 def headline(standing: Standing, now: datetime) -> Headline:
@@ -59,7 +61,7 @@ def _grave(standing: Standing, now: datetime) -> Iterator[tuple[State, str]]:
         yield State.CRITICAL, f"The last run failed: {words(standing.newest.outcome.value)}."
     if standing.ended is None:
         yield State.INFO, "The first run is under way."
-    elif _is_stale(standing.ended, standing.stale_s, now):
+    elif _is_stale(standing.ended, standing.limits, now):
         lasted = age(_end(standing.ended), now)
         yield State.CRITICAL, f"Stale: no run has come to its end for {lasted}."
     if not standing.totals_tie:
@@ -81,8 +83,9 @@ def _rank(state: State) -> int:
     return list(State).index(state)
 
 
-def _is_stale(run: Run, limit_s: int, now: datetime) -> bool:
-    return now - _end(run) > timedelta(seconds=limit_s)
+def _is_stale(run: Run, limits: Thresholds, now: datetime) -> bool:
+    lasted = Reading((now - _end(run)) / timedelta(seconds=1))
+    return bool(STALE.is_bad(lasted, limits.by_key))
 
 
 def _end(run: Run) -> datetime:
@@ -92,7 +95,7 @@ def _end(run: Run) -> datetime:
 def _sentence(standing: Standing) -> str:
     told = []
     if standing.alerts is not None:
-        firing = len(standing.alerts.firing)
+        firing = standing.alerts.count
         told.append(f"{counted(firing, 'alert')} {'is' if firing == 1 else 'are'} firing.")
     opened = standing.open_breaks
     told.append(f"{counted(opened, 'break')} {'is' if opened == 1 else 'are'} open.")
@@ -110,6 +113,6 @@ def _age(standing: Standing, now: datetime) -> str:
         running = f"A run began {ago(newest.began, now)}. "
     if ended is None:
         return f"{running}No run has come to its end"
-    limit = lasting(standing.stale_s)
-    currency = f"older than {limit}" if _is_stale(ended, standing.stale_s, now) else "data is current"
+    limit = lasting(standing.limits.stale_s)
+    currency = f"older than {limit}" if _is_stale(ended, standing.limits, now) else "data is current"
     return f"{running}Last run ended {ago(_end(ended), now)} · {currency}"

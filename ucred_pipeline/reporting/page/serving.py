@@ -10,7 +10,6 @@ import uvicorn
 
 from ucred_pipeline.domain.clock import SystemClock
 from ucred_pipeline.ledger.reader import LedgerReader
-from ucred_pipeline.reporting.page.alerts import not_evaluated
 from ucred_pipeline.reporting.page.app import Pages, Shown
 from ucred_pipeline.reporting.page.guard import Guard
 from ucred_pipeline.settings import Settings, SettingsError
@@ -23,7 +22,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
     """Serve until it is stopped; `ready` is told where, once requests are taken."""
     token = token_for(settings, host)
     reader = LedgerReader(settings.ledger_url)
-    pages = Pages(Shown(reader, settings.rules, SystemClock(), not_evaluated))
+    pages = Pages(Shown(reader, settings.rules, SystemClock()))
     with closing(reader), listen(host, port) as listening:
         ready(_address(host, listening.getsockname()[1]))
         server(pages, token, host).run(sockets=[listening])

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0002"
+down_revision = "0005"
 
 _PARTIAL = (
     ("ix_purchases_mints", "purchases", ["issued", "minted", "arrived"], "minted IS NOT NULL"),
