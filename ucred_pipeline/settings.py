@@ -248,6 +248,7 @@ class Rules(_Section):
     evidence: Evidence = Evidence()
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
+    serve: Serve = Serve()
     housekeeping: Housekeeping = Housekeeping()
     alerts: Alerts = Alerts()
 
@@ -306,6 +307,7 @@ class Environment(_Section):
     ucred_database_url: DatabaseUrl
     ucred_indexer_log: str | None = None
     ucred_payments_log: str | None = None
+    ucred_serve_token: SecretStr | None = None
     ucred_alert_urls: SecretStr | None = None
 
 

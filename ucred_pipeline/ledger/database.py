@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 #: Alembic's table, by which a ledger is known.
 _VERSIONS: Final = "alembic_version"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
@@ -139,7 +139,8 @@ def _begin(connection: Connection, first: Mapping[str, str]) -> None:
     connection.exec_driver_sql(first[connection.dialect.name])
 
 
-def _version(connection: Connection) -> str | None:
+def version_of(connection: Connection) -> str | None:
+    """Which migration the tables are of; None where they are none of ours."""
     if not inspect(connection).has_table(_VERSIONS):
         return None
     return connection.execute(select(text("version_num")).select_from(text(_VERSIONS))).scalar()

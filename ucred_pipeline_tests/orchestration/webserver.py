@@ -233,10 +233,5 @@ def an_hour_passes(home: Path) -> None:
                 instance.purge_ticks(state.instigator_origin_id, state.selector_id, time.time())
                 ago = time.time() - 3600
                 data: Any = state.instigator_data
-<<<<<<< HEAD
-                data = data._replace(start_timestamp=ago, last_iteration_timestamp=ago)
-                instance.update_instigator_state(state.with_data(data))
-=======
                 aged = data._replace(start_timestamp=ago, last_iteration_timestamp=ago)
                 instance.update_instigator_state(state.with_data(aged))
->>>>>>> dagster
