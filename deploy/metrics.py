@@ -89,3 +89,4 @@ OF_THE_LEDGER: Final = (
 ALWAYS: Final = (DATABASE_UP, BUILD)
 #: Of Alertmanager itself.
 NOTIFICATIONS_FAILED: Final = Metric("alertmanager_notifications_failed_total", Kind.COUNTER)
+ALL: Final = (*OF_THE_LEDGER, *ALWAYS, NOTIFICATIONS_FAILED)
