@@ -53,7 +53,7 @@ def list_command(context: click.Context, *, as_json: bool) -> None:
 
     with open_pipeline(context.obj) as pipeline, pipeline.ledger.read() as connection:
         told = document(connection, routes_of(pipeline.settings), pipeline.clock.now())
-    if as_json:
+    if as_json or (context.parent and context.parent.params.get("as_json")):
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
         _show(render(told), context.obj)
@@ -78,9 +78,8 @@ def ack(context: click.Context, alert: str, by: str, reason: str) -> None:
             raise click.UsageError(f"more than one alert begins with {alert}; name more of it")
         for found in firing:
             acknowledge(connection, found, signed)
-    click.echo(
-        f"Acknowledged: {', '.join(found.key for found in firing)}. No reminder until it has resolved."
-    )
+    told = firing[0].key if len(firing) == 1 else f"{len(firing):,} alerts"
+    click.echo(f"{told} acknowledged: no reminder until it has resolved.")
 
 
 @alerts.command()

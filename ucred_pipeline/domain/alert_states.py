@@ -23,8 +23,8 @@ from ucred_pipeline.domain.alerts import (
 
 #: How long an alert is kept after its end.
 KEPT: Final = timedelta(days=30)
-#: Alerts that begin within this time begin at once.
-_AT_ONCE: Final = timedelta(hours=1)
+#: An alert of which somebody was told within this time still counts among those that are told.
+_LATELY: Final = timedelta(hours=1)
 
 
 class Event(StrEnum):
@@ -41,7 +41,7 @@ class Alert:
 
     `fired` is when it last began to fire, and `resolved` when that ended. It `is_announced` from the notice
     of its firing until the one of its end; `announced` is when it last was. A `withheld` alert fires, and
-    is not announced because too many began at once.
+    is not announced because there are too many.
     """
 
     key: str
@@ -89,7 +89,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """How often is reminded, and how many new alerts within an hour are too many to be sent singly."""
+    """How often is reminded, and how many alerts of single breaks at a time are sent singly at most."""
 
     reminders: Mapping[Severity, timedelta]
     flood_cap: int
@@ -143,13 +143,8 @@ def _gone(alert: Alert) -> Observation:
 def _step(alert: Alert, seen: Observation, now: datetime) -> Alert:
     if seen.bad is None:
         return alert
-    severity = _graver(alert.severity, seen.severity) if alert.is_firing else seen.severity
-    alert = replace(alert, told=seen.told, severity=severity)
+    alert = replace(alert, told=seen.told, severity=seen.severity)
     return _worse(alert, seen.fire_after, now) if seen.bad else _better(alert, now)
-
-
-def _graver(one: Severity, other: Severity) -> Severity:
-    return max(one, other, key=lambda severity: severity.rank)
 
 
 def _worse(alert: Alert, fire_after: int, now: datetime) -> Alert:
@@ -173,14 +168,18 @@ def _wants_announcing(alert: Alert, silenced: Silenced) -> bool:
 def _withheld(alerts: Iterable[Alert], silenced: Silenced, cap: int, now: datetime) -> list[str]:
     """Of the alerts to be announced, those that are kept back: one of many, where there are too many.
 
-    What is alone of its kind, such as a hold, is never kept back behind a crowd.
+    What is alone of its kind, such as a hold, is never kept back, whatever the crowd.
     """
-    every = list(alerts)
-    lately = sum(one.announced is not None and one.announced > now - _AT_ONCE for one in every)
-    starting = [one for one in every if _wants_announcing(one, silenced)]
-    if lately + len(starting) <= cap:
-        return []
-    return [one.key for one in starting if one.is_one_of_many]
+    many = [one for one in alerts if one.is_one_of_many]
+    told = sum(_is_told_of_still(one, now) for one in many)
+    starting = [one.key for one in many if _wants_announcing(one, silenced)]
+    return starting if told + len(starting) > cap else []
+
+
+def _is_told_of_still(alert: Alert, now: datetime) -> bool:
+    """Whether an alert was announced lately, or goes on reminding."""
+    lately = alert.announced is not None and alert.announced > now - _LATELY
+    return lately or (alert.is_announced and alert.acknowledged is None)
 
 
 def _flood(alerts: Mapping[str, Alert], now: datetime, *, newly: bool) -> Alert | None:
@@ -189,24 +188,12 @@ def _flood(alerts: Mapping[str, Alert], now: datetime, *, newly: bool) -> Alert 
     flood = alerts.get(key_of(FLOOD, {}))
     if not kept and flood is None:
         return None
-    seen = _flood_seen(kept, flood)
-    before = flood or Alert(seen.key, FLOOD, {}, seen.severity, seen.told)
-    after = _step(before, seen, now)
-    if newly:
-        graver = after.severity.rank > before.severity.rank
-        after = replace(after, acknowledged=None, acknowledged_by=None)
-        return replace(after, remind_at=now) if graver else after
-    return after
-
-
-def _flood_seen(kept: Sequence[Alert], flood: Alert | None) -> Observation:
-    if not kept:
-        severity = flood.severity if flood else Severity.INFO
-        return Observation(FLOOD, severity, bad=False, told="No alert is withheld.", fire_after=AT_ONCE)
-    gravest = max((one.severity for one in kept), key=lambda severity: severity.rank)
-    counts = ", ".join(f"{count:,} {name}" for name, count in sorted(Counter(k.name for k in kept).items()))
-    told = f"{len(kept):,} alerts are withheld, because too many began at once: {counts}."
-    return Observation(FLOOD, gravest, bad=True, told=told, fire_after=AT_ONCE)
+    counts = Counter(one.name for one in kept)
+    named = ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) or "none"
+    told = f"Alerts that are not sent singly, because there are too many: {named}."
+    seen = Observation(FLOOD, Severity.CRITICAL, bad=bool(kept), told=told, fire_after=AT_ONCE)
+    flood = _step(flood or Alert(seen.key, FLOOD, {}, seen.severity, told), seen, now)
+    return replace(flood, acknowledged=None, acknowledged_by=None) if newly else flood
 
 
 def _announced(alerts: Mapping[str, Alert], silenced: Silenced, manners: Manners, now: datetime) -> Advanced:

@@ -225,7 +225,7 @@ CATALOGUE: Final = (
     ),
 )
 RULES: Final[Mapping[str, AlertRule]] = {rule.name: rule for rule in CATALOGUE}
-#: Raised in place of alerts of which too many began at once.
+#: Raised in place of alerts of which there are too many to be sent singly.
 FLOOD: Final = "alerts_withheld"
 NAMES: Final = frozenset(RULES) | {FLOOD}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from math import isinf
 from typing import Final, Self
 
@@ -11,7 +12,8 @@ from ucred_pipeline.corrections.planning import Planned
 from ucred_pipeline.domain import thresholds
 from ucred_pipeline.domain.money import format_ucred
 from ucred_pipeline.domain.thresholds import Measure, Reading, Share, Threshold
-from ucred_pipeline.ledger.measures import Windows, read_measures
+from ucred_pipeline.ledger.days import failed_days
+from ucred_pipeline.ledger.measures import Windows, read_measures, retry_queue
 from ucred_pipeline.ledger.reads import Read
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
@@ -23,6 +25,7 @@ MINT_LATENCY: Final = "mint_latency"
 RETRY_QUEUE: Final = "retry_queue"
 OVER_CREDITS: Final = "over_credits"
 DOUBTS: Final = "doubts_by_age"
+NO_RED_DAY: Final = "no_red_day"
 
 _CRITICAL, _WARNING = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 #: What is held against a threshold in a run; the alerts look at these and at more.
@@ -33,6 +36,7 @@ _CHECKED: Final = (
     thresholds.OVER_CREDITS,
     thresholds.DOUBTS,
 )
+_MOST_ROWS: Final = 20
 
 
 def read_whole(asset: str) -> dg.AssetCheckSpec:
@@ -69,6 +73,7 @@ def measures(asset: str) -> list[dg.AssetCheckSpec]:
         RETRY_QUEUE: "Few corrections wait to be sent again or settled.",
         OVER_CREDITS: "Nobody was credited more than was owed.",
         DOUBTS: "No doubt is older than a person should let it grow.",
+        NO_RED_DAY: "The last run of every day came through: a check shows its newest evaluation only.",
     }
     return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in told.items()]
 
@@ -117,9 +122,10 @@ def check_measures(pipeline: Pipeline) -> Iterator[dg.AssetCheckResult]:
     look = _Look.of(pipeline)
     yield _success(look)
     yield _latency(look)
-    yield _queue(look)
+    yield _queue(pipeline, look)
     yield _over_credits(look)
     yield _doubts(look)
+    yield _red_days(pipeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +178,12 @@ def _latency(look: _Look) -> dg.AssetCheckResult:
     return look.result(MINT_LATENCY, thresholds.MINT_LATENCY, _WARNING, {"p95_s": told, "limit_s": limit})
 
 
-def _queue(look: _Look) -> dg.AssetCheckResult:
-    size = look.readings[Measure.RETRY_QUEUE].value or 0
-    told = {"size": size, "limit": thresholds.RETRY_QUEUE.limit_in(look.limits)}
+def _queue(pipeline: Pipeline, look: _Look) -> dg.AssetCheckResult:
+    with pipeline.ledger.read() as connection:
+        oldest = retry_queue(connection).oldest
+    waited = (pipeline.clock.now() - oldest) / timedelta(seconds=1) if oldest else 0.0
+    size, limit = look.readings[Measure.RETRY_QUEUE].value or 0, thresholds.RETRY_QUEUE.limit_in(look.limits)
+    told = {"size": size, "limit": limit, "oldest_s": waited}
     return look.result(RETRY_QUEUE, thresholds.RETRY_QUEUE, _WARNING, told)
 
 
@@ -189,3 +198,20 @@ def _doubts(look: _Look) -> dg.AssetCheckResult:
         "limit_s": thresholds.DOUBTS.limit_in(look.limits),
     }
     return look.result(DOUBTS, thresholds.DOUBTS, _WARNING, told)
+
+
+def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
+    with pipeline.ledger.read() as connection:
+        red = failed_days(connection)
+    rows = "\n".join(
+        f"| {one.day} | {one.failure} | {one.since:%Y-%m-%d %H:%M} |" for one in red[:_MOST_ROWS]
+    )
+    return dg.AssetCheckResult(
+        check_name=NO_RED_DAY,
+        passed=not red,
+        severity=_WARNING,
+        metadata={
+            "red_days": len(red),
+            "oldest": dg.MetadataValue.md(f"| day | ended as | at (UTC) |\n|---|---|---|\n{rows}"),
+        },
+    )

@@ -52,9 +52,10 @@ class Desk:
 
     def tend(self, within_s: float) -> str:
         """Look, and send what is due, within a time; say what came of it."""
+        until = self.clock.monotonic() + within_s
         routes, timeout_s = routes_of(self.settings), self.settings.rules.alerts.timeout_s
         firing = self.look(routes.usable)
-        sent = deliver(self.ledger, routes.usable, self.clock, Patience(timeout_s, within_s))
+        sent = deliver(self.ledger, routes.usable, self.clock, Patience(timeout_s, until))
         told = [counted(firing, "alert fires", "alerts fire"), *map(str, sent), *routes.problems]
         return "; ".join(told) + "."
 

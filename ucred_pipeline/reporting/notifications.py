@@ -28,10 +28,10 @@ _LONGEST_WAIT: Final = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one message may take, and how long all of them."""
+    """How long one message may take, and until when, by the monotonic clock, all of them."""
 
     message_s: float
-    all_s: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,9 @@ def deliver(
     """Send what is due on every route, side by side; give the rounds in which anything happened."""
     if not routes:
         return []
-    until = clock.monotonic() + patience.all_s - patience.message_s
 
     def go_round(route: AlertRoute) -> Delivered:
-        return _Round(ledger, route, clock, patience.message_s).go(until)
+        return _Round(ledger, route, clock, patience).go()
 
     with ThreadPoolExecutor(len(routes)) as side_by_side:
         rounds = list(side_by_side.map(go_round, routes))
@@ -85,11 +84,11 @@ class _Round:
     ledger: Ledger
     route: AlertRoute
     clock: Clock
-    message_s: float
+    patience: Patience
 
-    def go(self, until: float) -> Delivered:
+    def go(self) -> Delivered:
         taken = 0
-        while self.clock.monotonic() < until:
+        while self.clock.monotonic() + self.patience.message_s <= self.patience.until:
             with self.ledger.write() as connection:
                 claimed = claim_next(connection, self.route.key, self.clock.now(), _LEASE)
             if claimed is None:
@@ -100,7 +99,7 @@ class _Round:
         return Delivered(self.route, taken, failed=False)
 
     def _send(self, claimed: Claimed) -> bool:
-        taken = self.route.send(note_of(claimed.message), self.message_s)
+        taken = self.route.send(note_of(claimed.message), self.patience.message_s)
         now = self.clock.now()
         with self.ledger.write() as connection:
             if taken:

@@ -14,10 +14,11 @@ from ucred_pipeline.domain.thresholds import STALE, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import count_breaks
 from ucred_pipeline.ledger.history import length
-from ucred_pipeline.ledger.measures import correction_success, coverage
+from ucred_pipeline.ledger.measures import correction_success, coverage, retry_queue
 from ucred_pipeline.ledger.plans import Plan, PlanState, plans_in
 from ucred_pipeline.ledger.purchases import count_verdicts, verdicts_of
 from ucred_pipeline.ledger.reads import Read, Source, last_closed
+from ucred_pipeline.ledger.retries import due_retries
 from ucred_pipeline.ledger.runs import Outcome, Run, last_run
 from ucred_pipeline.ledger.safety import Hold, HoldKind, current_epoch, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import corrections, reads
@@ -32,6 +33,7 @@ _WHAT_TO_DO: Final = {
     HoldKind.BREAKER: f"look into the indexer, then: {_RELEASE}",
     HoldKind.CONTRADICTION: f"see docs/runbook.md, then: {_RELEASE}",
     HoldKind.LEDGER_LOST: f"bring back the ledger that made them, then: {_RELEASE}",
+    HoldKind.RESTORED: f"ucred reconcile, look at what lacks (ucred breaks), then: {_RELEASE}",
     HoldKind.INDEXER_FORGOT: (
         f"old balances restored: {_RELEASE}; lost for good: ucred release --new-epoch --reason TEXT --by NAME"
     ),
@@ -49,6 +51,7 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
         "verdicts": count_verdicts(connection),
         "breaks": count_breaks(connection),
         "corrections": _corrections(connection),
+        "retry_queue": _queue(connection, now),
         "holds": [_hold(hold, now) for hold in open_holds(connection)],
         "plans_withheld": [_plan(plan, now) for plan in _withheld(connection)],
         "breaker": _breaker(connection),
@@ -120,6 +123,13 @@ def _corrections(connection: Connection) -> dict[str, int]:
     counting = select(corrections.c.state, func.count()).group_by(corrections.c.state)
     found: dict[str, int] = dict(connection.execute(counting).all())
     return {state.value: found.get(state.value, 0) for state in CorrectionState}
+
+
+def _queue(connection: Connection, now: datetime) -> dict[str, Any]:
+    """Say how many corrections wait to be sent again or settled, and for how long the oldest has."""
+    queue = retry_queue(connection)
+    oldest = seconds_since(queue.oldest, now) if queue.oldest else None
+    return {"size": queue.size, "oldest_s": oldest, "due": len(due_retries(connection, now))}
 
 
 def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
@@ -271,7 +281,14 @@ def _purchase_rows(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _correction_rows(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "by state", _tally(told["corrections"])
     yield "success", f"{_of(told['correction_success'])} of those attempted are confirmed"
+    yield "retry queue", _queue_told(told["retry_queue"])
     yield "breaker", _breaker_told(told["breaker"])
+
+
+def _queue_told(queue: Mapping[str, Any]) -> str:
+    if not queue["size"]:
+        return "empty"
+    return f"{queue['size']} wait, {queue['due']} are due, the oldest for {lasting(queue['oldest_s'])}"
 
 
 def _breaker_told(breaker: Mapping[str, Any]) -> str:

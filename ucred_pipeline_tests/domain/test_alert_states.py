@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -38,13 +38,14 @@ class Life:
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     now: datetime = NOON
     silenced: bool = False
+    manners: Manners = MANNERS
     sent: list[tuple[Event, str]] = field(default_factory=list)
 
     def look(self, *observations: Observation, covered: Sequence[str] = (NAME,)) -> list[Event]:
         """Let a minute pass, and look; give the events that are sent."""
         self.now += MINUTE
         look = Look(observations, frozenset(covered))
-        found: Advanced = advance(self.alerts, look, lambda _: self.silenced, MANNERS, self.now)
+        found: Advanced = advance(self.alerts, look, lambda _: self.silenced, self.manners, self.now)
         self.alerts = found.alerts
         self.sent += [(notice.event, notice.alert.key) for notice in found.notices]
         return [notice.event for notice in found.notices]
@@ -216,6 +217,23 @@ def test_a_flood_that_trickles(life: Life) -> None:
     assert len(starts) == MANNERS.flood_cap + 1
 
 
+def test_a_flood_of_reminders(life: Life) -> None:
+    """However long a trickle lasts, no more than the cap go on reminding; what is acknowledged makes room."""
+    for count in range(0, 100, 4):
+        life.now += 19 * MINUTE
+        life.look(*crowd(count), covered=COVERED)
+    before = len(life.sent)
+    for _ in range(60):
+        life.look(*crowd(96), covered=COVERED)
+    assert len(life.sent) - before == MANNERS.flood_cap + 1
+
+    life.alerts = {
+        key: replace(one, acknowledged=life.now, acknowledged_by="Ida") if one.is_announced else one
+        for key, one in life.alerts.items()
+    }
+    assert life.look(*crowd(97), covered=COVERED) == [Event.FIRING]
+
+
 def test_more_withheld_alerts_end_the_acknowledgement_of_a_flood(life: Life) -> None:
     """What is added to a flood is not hidden behind somebody's word about the flood as it was."""
     life.look(*crowd(30), covered=COVERED)
@@ -258,21 +276,21 @@ class AnyLife(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Life()
+        self.life = Life(manners=replace(MANNERS, flood_cap=3))
         self.open: set[str] = set()
 
     @rule(
-        bad=st.lists(st.booleans(), min_size=40, max_size=40),
+        bad=st.lists(st.booleans(), min_size=8, max_size=8),
         single=st.sampled_from([True, False, None]),
         minutes=st.integers(0, 90),
         silenced=st.booleans(),
     )
     def look(self, *, bad: list[bool], single: bool | None, minutes: int, silenced: bool) -> None:
-        """Look at forty breaks and one measure, after a while."""
+        """Look at eight breaks and one measure, after a while."""
         self.life.now += minutes * MINUTE
         self.life.silenced = silenced
         before = len(self.life.sent)
-        many = [one for one, is_bad in zip(crowd(40), bad, strict=True) if is_bad]
+        many = [one for one, is_bad in zip(crowd(8), bad, strict=True) if is_bad]
         self.life.look(seen(bad=single), *many, covered=COVERED)
         for event, key in self.life.sent[before:]:
             assert not silenced
@@ -305,3 +323,4 @@ class AnyLife(RuleBasedStateMachine):
 
 
 TestAnyLife = AnyLife.TestCase
+TestAnyLife.settings = settings(max_examples=50, stateful_step_count=40)

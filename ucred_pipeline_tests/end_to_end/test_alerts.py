@@ -84,7 +84,8 @@ def test_the_list_is_for_people_as_well(world: Rehearsal) -> None:
     assert "1. JSON" in said.out
     assert "a-secret-path" not in said.out
     assert world.ucred("alerts", "list").out == said.out
-    assert world.ucred("alerts", "list", "--json").document == world.ucred("alerts", "--json").document
+    documents = [world.ucred("alerts", *words).document for words in (("list", "--json"), ("--json", "list"))]
+    assert documents == [world.ucred("alerts", "--json").document] * 2
 
 
 def test_an_alert_is_acknowledged(world: Rehearsal, receiver: Receiver) -> None:

@@ -41,6 +41,7 @@ CHECKS = {
     ("mint_metrics", "retry_queue"),
     ("mint_metrics", "over_credits"),
     ("mint_metrics", "doubts_by_age"),
+    ("mint_metrics", "no_red_day"),
 }
 
 
@@ -106,13 +107,13 @@ def test_the_job_and_its_order() -> None:
     assert {key.to_user_string() for key in before} == ASSETS - {"corrective_credits", "mint_metrics"}
 
 
-def test_the_schedule() -> None:
+def test_the_schedule(lasting_instance: dg.DagsterInstance) -> None:
     """Every quarter of an hour, by default and in UTC, a run over all that is open may send."""
     schedule = defs.resolve_schedule_def("reconciliation_schedule")
     at = datetime(2026, 2, 3, 0, 0, tzinfo=UTC)
 
     with dg.build_schedule_context(
-        scheduled_execution_time=at, repository_def=defs.get_repository_def()
+        instance=lasting_instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
     ) as context:
         (request,) = schedule.evaluate_tick(context).run_requests or []
 

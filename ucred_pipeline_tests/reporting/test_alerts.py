@@ -57,6 +57,11 @@ class Watch:
             said = self.desk.tend(45)
         return said
 
+    def away(self, span: timedelta) -> "Watch":
+        """Let time pass in which nobody looks."""
+        self.clock.advance(span)
+        return self
+
     def routed(self, *urls: str) -> "Watch":
         """The same with other routes."""
         settings = settings_of(*urls)
@@ -120,7 +125,7 @@ def test_every_alert_has_its_trouble() -> None:
 def test_a_run_and_its_silence(watch: Watch, receiver: Receiver) -> None:
     """The clock alone makes a reconciliation stale: 45 minutes after the last run that came to its end."""
     troubles.run(watch.ledger, Outcome.DONE, NOON)
-    watch.minutes(45)
+    watch.away(40 * MINUTE).minutes(5)
     assert receiver.titles == []
     watch.minutes(2)
     assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
@@ -134,14 +139,16 @@ def test_a_run_and_its_silence(watch: Watch, receiver: Receiver) -> None:
 def test_it_reminds_until_it_is_acknowledged(watch: Watch, receiver: Receiver) -> None:
     """A critical alert reminds each hour; acknowledged it does not, and its end is told all the same."""
     TROUBLES["indexer_forgot"](watch.ledger)
-    watch.minutes(62)
+    watch.minutes(1)
+    watch.away(57 * MINUTE).minutes(4)
     assert receiver.titles == ["[CRITICAL] UCRED indexer_forgot", "[CRITICAL, STILL] UCRED indexer_forgot"]
     with watch.ledger.write() as connection:
         (found,) = find_alerts(connection, "indexer_forgot")
         acknowledge(connection, found, Signed("Ida", watch.clock.now(), "looking"))
     assert watch.listed()["alerts"][0]["state"] == "acknowledged"
 
-    watch.minutes(180)
+    for _ in range(3):
+        watch.away(59 * MINUTE).minutes(2)
     assert len(receiver.titles) == 2
     with watch.ledger.write() as connection:
         release_holds(connection, Signed("Ida", watch.clock.now(), "restored"))
@@ -155,7 +162,8 @@ def test_a_silence_has_an_end(watch: Watch, receiver: Receiver, name: str) -> No
     with watch.ledger.write() as connection:
         silence(connection, name, NOON + 2 * HOUR, Signed("Ida", NOON, "the indexer is moved"))
     TROUBLES["indexer_forgot"](watch.ledger)
-    watch.minutes(119)
+    watch.minutes(2)
+    watch.away(115 * MINUTE).minutes(2)
     assert (receiver.titles, watch.listed()["alerts"][0]["state"]) == ([], "silenced")
 
     watch.minutes(2)
@@ -163,12 +171,12 @@ def test_a_silence_has_an_end(watch: Watch, receiver: Receiver, name: str) -> No
 
 
 def test_a_route_that_is_down_for_an_hour_loses_nothing(
-    watch: Watch, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ledger: Ledger, clock: FakeClock, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What began and ended meanwhile is told in order when the route is back; another had it at once."""
     caplog.set_level(logging.DEBUG)
     with Receiver() as other:
-        watch = watch.routed(receiver.url(), other.url("another-secret"))
+        watch = watching(ledger, clock, receiver.url(), other.url("another-secret"))
         receiver.status = 503
         TROUBLES["token_refused"](watch.ledger)
         TROUBLES["purchases_unpaid"](watch.ledger)
@@ -193,7 +201,7 @@ def test_a_route_that_is_down_for_an_hour_loses_nothing(
         assert set(of_both) <= set(receiver.titles)
         assert set(receiver.titles) == set(other.titles)
     assert Counter(receiver.titles).most_common(1)[0][1] <= 2
-    assert waiting(watch.ledger) == 0
+    assert waiting(ledger) == 0
     assert "secret" not in caplog.text
 
 
@@ -215,7 +223,7 @@ def test_a_thousand_at_once_are_one_message(ledger: Ledger, clock: FakeClock, re
     assert "1,000 over_credit" in receiver.text
     assert watch.firing() == {"over_credit": 1000, "token_refused": 1, FLOOD: 1}
     text = shown(render(watch.listed()), width=200)
-    assert "952 more" in text
+    assert "more: ucred alerts --json" in text
     assert len(text.splitlines()) < 80
 
 
@@ -327,7 +335,8 @@ def test_no_canary_is_told(
     with ledger.write() as connection:
         signed = Signed(troubles.ROTTEN, clock.now(), troubles.ROTTEN)
         silence(connection, "purchases_unpaid", clock.now() + 5 * MINUTE, signed)
-    said = [watch.minutes(1) for _ in range(70)]
+    said = [watch.minutes(1) for _ in range(7)]
+    said.append(watch.away(55 * MINUTE).minutes(4))
     with ledger.write() as connection:
         for found in list(read_alerts(connection).values()):
             acknowledge(connection, found, signed)
@@ -370,7 +379,8 @@ def test_one_pagerduty_incident_an_alert(watch: Watch, monkeypatch: pytest.Monke
         monkeypatch.setitem(pagerduty.PAGERDUTY_API_LOOKUP, "us", address)
         watch = watch.routed("pagerduty://integrationkey@apikey")
         TROUBLES["indexer_forgot"](watch.ledger)
-        watch.minutes(62)
+        watch.minutes(1)
+        watch.away(59 * MINUTE).minutes(2)
         with watch.ledger.write() as connection:
             release_holds(connection, Signed("Ida", watch.clock.now(), "restored"))
         watch.minutes(3)
