@@ -43,6 +43,12 @@ _LOADED: Final = """
 { repositoriesOrError { ... on RepositoryConnection {
     nodes { name location { name } schedules { name scheduleState { status } } } } } }
 """
+_STARTERS: Final = """
+{ repositoriesOrError { ... on RepositoryConnection { nodes {
+    schedules { scheduleState { id status } } sensors { sensorState { id status } } } } } }
+"""
+_STOP_SCHEDULE: Final = "mutation Stop($id: String!) { stopRunningSchedule(id: $id) { __typename } }"
+_STOP_SENSOR: Final = "mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"
 _ENDS: Final = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
@@ -83,6 +89,17 @@ class Webserver:
         launched = self.ask(_LAUNCH, params=params)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         return str(launched["run"]["runId"])
+
+    def let_nothing_start_by_itself(self) -> None:
+        """Stop every schedule and sensor that runs."""
+        (repository,) = self.ask(_STARTERS)["repositoriesOrError"]["nodes"]
+        schedules = [found["scheduleState"] for found in repository["schedules"]]
+        sensors = [found["sensorState"] for found in repository["sensors"]]
+        for states, stop in ((schedules, _STOP_SCHEDULE), (sensors, _STOP_SENSOR)):
+            for state in states:
+                if state["status"] == "RUNNING":
+                    self.ask(stop, id=state["id"])
+        assert "RUNNING" not in str(self.ask(_STARTERS))
 
     def status(self, run: str) -> str:
         """The status of a run."""

@@ -17,7 +17,7 @@ from ucred_pipeline_tests.orchestration.dagster_dev import Webserver, dagster_de
 
 _LACKING: Final = 15
 _AGE: Final = timedelta(days=2)
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
         world.dagster_home.mkdir()
         with dagster_dev(world, world.dagster_home) as dagster:
             wait_for(dagster.loaded, 120)
+            dagster.let_nothing_start_by_itself()
             yield Beside(world, dagster)
 
 
