@@ -29,7 +29,7 @@ test: $(READY)  ## Set up, then run the tests
 	$(BIN)/python -m pytest
 
 simulate: $(READY)  ## Play SEEDS schedules in a simulated world over all cores, and switch each rule off
-	$(BIN)/python -m ucred_pipeline_tests.simulation run --seeds $(SEEDS) --start $(START)
+	$(BIN)/python -m ucred_pipeline_tests.simulation run --seeds $(SEEDS) --start $(START) $(if $(FIGURES),--figures $(FIGURES))
 	$(BIN)/python -m ucred_pipeline_tests.simulation mutants
 	$(BIN)/python -m ucred_pipeline_tests.end_to_end.kills --kills 200
 

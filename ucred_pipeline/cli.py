@@ -18,15 +18,18 @@ from typing import Any, Final
 
 import click
 from rich.console import Console, RenderableType
+from rich.status import Status
 
 from ucred_pipeline.corrections.resolving import CannotResolve, resolve
 from ucred_pipeline.domain.judging_frames import Decision
+from ucred_pipeline.ledger import copying
 from ucred_pipeline.ledger.breaks import KINDS, find_break
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.plans import Plan, PlanState, approve_plan, find_plans
 from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Outcome, Run
-from ucred_pipeline.ledger.safety import HoldKind, Signed, open_epoch, open_holds, raise_hold, release_holds
+from ucred_pipeline.ledger.safety import HoldKind, Signed, open_holds, raise_hold
+from ucred_pipeline.orchestration import crediting
 from ucred_pipeline.orchestration.crediting import Credited, book_of
 from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets
 from ucred_pipeline.orchestration.judgement import judge_marked
@@ -50,12 +53,13 @@ _EXITS: Final = {
     Outcome.DONE: Exit.DONE,
     Outcome.FAULT: Exit.FAULT,
     Outcome.RUNNING: Exit.FAULT,
+    Outcome.RETRIED: Exit.FAULT,
     Outcome.SETTINGS: Exit.USAGE,
     Outcome.SOURCE_UNREADABLE: Exit.SOURCE,
     Outcome.HELD: Exit.HELD,
     Outcome.UNSETTLED: Exit.UNSETTLED,
 }
-_USAGE_ERRORS: Final = (TooEarly, CannotCredit, CannotResolve)
+_USAGE_ERRORS: Final = (TooEarly, copying.CannotCopy, CannotCredit, CannotResolve)
 _PLAN_LETTERS: Final = 8
 
 _out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -317,6 +321,48 @@ def verify(context: click.Context, expect: str | None, *, as_json: bool) -> int:
 
 
 @cli.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--by", default="pipeline", show_default=True, metavar="NAME", help="Who makes it.")
+@click.pass_context
+def backup(context: click.Context, file: Path, by: str) -> None:
+    """Copy the whole ledger, SQLite or PostgreSQL, into a new SQLite FILE, and read the copy back.
+
+    The copy is held: a ledger that is restored from it sends nothing until `ucred release`, for what
+    was credited after the copy was made is not in it.
+    """
+    with _opened(context) as pipeline, _err.status("...") as status:
+        reason = f"a copy as of {pipeline.clock.now():%Y-%m-%d %H:%M:%S} UTC: what came later is not in it"
+        signed = _signed(pipeline, by, reason)
+        copied = copying.back_up(pipeline.ledger, file, signed, _rows_copied(status))
+    click.echo(
+        f"{file}: {copied.rows:,} rows, and a history of {copied.history.entries:,} entries that is whole. "
+        "Restore it with: ucred restore FILE"
+    )
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_signed_options
+@click.pass_context
+def restore(context: click.Context, file: Path, by: str, reason: str) -> None:
+    """Copy a back-up FILE into the ledger that UCRED_DATABASE_URL names, which must be new.
+
+    Nothing is sent from it until a person has looked: see docs/runbook.md, A ledger is restored.
+    """
+    with _opened(context) as pipeline, _err.status("...") as status:
+        signed = _signed(pipeline, by, reason)
+        copied = copying.restore(file, pipeline.ledger, signed, _rows_copied(status))
+    click.echo(
+        f"{copied.rows:,} rows are restored, and nothing is sent until `ucred release`. "
+        "Read first, and look at what lacks: ucred reconcile; ucred breaks"
+    )
+
+
+def _rows_copied(status: Status) -> Callable[[int], None]:
+    return lambda count: status.update(f"{count:,} rows copied")
+
+
+@cli.command()
 @click.pass_context
 def doctor(context: click.Context) -> int:
     """Check that everything that a run needs is in order; proves the token without an effect."""
@@ -340,7 +386,7 @@ def credit_command(context: click.Context, namespace: str, by: str, reason: str,
         credited = credit(pipeline, namespace, _signed(pipeline, by, reason), apply=apply)
     click.echo(_told(credited, apply=apply))
     if credited.hold:
-        return _say(f"held: {credited.hold}: {credited.advice}", Exit.HELD)
+        return _say(_here(f"held: {credited.hold}: {credited.advice}", context.obj), Exit.HELD)
     return Exit.UNSETTLED if credited.refused or credited.in_doubt else Exit.DONE
 
 
@@ -392,10 +438,8 @@ def approve(context: click.Context, plan: str, by: str) -> None:
         lasts = timedelta(hours=pipeline.settings.rules.limits.approval_hours)
         with pipeline.ledger.write() as connection:
             approved = approve_plan(connection, _withheld(find_plans(connection, plan), plan), signed, lasts)
-    click.echo(
-        f"{len(approved.items)} corrections are approved until {approved.expires:%Y-%m-%d %H:%M} UTC. "
-        "Carry them out with: ucred reconcile --apply"
-    )
+    told = f"{len(approved.items)} corrections are approved until {approved.expires:%Y-%m-%d %H:%M} UTC."
+    click.echo(_here(f"{told} Carry them out with: ucred reconcile --apply", context.obj))
 
 
 def _withheld(found: list[Plan], name: str) -> Plan:
@@ -429,14 +473,13 @@ def hold(context: click.Context, by: str, reason: str) -> None:
 @click.pass_context
 def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) -> None:
     """Release every hold, and close the breaker; the next run begins with one correction at a time."""
-    with _opened(context) as pipeline, pipeline.ledger.write() as connection:
+    with _opened(context) as pipeline:
         signed = _signed(pipeline, by, reason)
-        held = open_holds(connection)
-        if not held and not new_epoch:
+        with pipeline.ledger.read() as connection:
+            is_held = bool(open_holds(connection))
+        if not is_held and not new_epoch:
             raise click.UsageError("nothing is held")
-        if new_epoch:
-            open_epoch(connection, signed)
-        released = release_holds(connection, signed)
+        released = crediting.release(pipeline, signed, new_epoch=new_epoch)
     click.echo(f"Released: {', '.join(found.kind for found in released) or 'no hold'}.")
     if new_epoch:
         click.echo("A new epoch has begun: the next run reads every balance and judges every purchase anew.")
@@ -449,7 +492,13 @@ def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) ->
     help="Where the demo keeps its sandbox and its ledger  [default: the user's data folder]",
 )
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same history.")
-@click.option("--purchases", default=200, show_default=True, help="How many purchases the history has.")
+@click.option(
+    "--purchases",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="How many purchases the history has.",
+)
 def demo(folder: Path | None, seed: int, purchases: int) -> int:
     """Start a sandbox, reconcile it, and show what was found and put right. Touches nothing else."""
     from ucred_pipeline.settings import data_folder  # noqa: PLC0415
@@ -492,13 +541,12 @@ def _show_demo(pipeline: Pipeline, run: Run, env_file: Path) -> None:
     if not run.summary:
         click.echo(f"ucred: {run.detail}", err=True)
         return
-    here = _program(env_file)
     with pipeline.ledger.read() as connection:
         now, rules = pipeline.clock.now(), pipeline.settings.rules
         name = explained(connection, run)
         commands = [
-            (f"{here} breaks", "everything that needs a person, oldest first"),
-            (f"{here} explain {name}", "all that is known of one purchase"),
+            ("ucred breaks", "everything that needs a person, oldest first"),
+            (f"ucred explain {name}", "all that is known of one purchase"),
         ]
         _show(picture(connection, run, now, rules, commands), env_file)
 
@@ -509,4 +557,11 @@ def _add_sandbox() -> None:
     cli.add_command(sandbox)
 
 
+def _add_alerts() -> None:
+    from ucred_pipeline.cli_alerts import alerts  # noqa: PLC0415
+
+    cli.add_command(alerts)
+
+
 _add_sandbox()
+_add_alerts()

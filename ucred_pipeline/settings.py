@@ -7,8 +7,10 @@ error that names it. Durations are in seconds unless the key's name says otherwi
 
 import os
 import tomllib
-from collections.abc import Mapping
-from datetime import date, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -24,6 +26,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from sqlalchemy import make_url
@@ -48,6 +51,12 @@ def _amount(value: Any) -> int:
         return ucred_to_wei(value)
     except InvalidAmount as error:
         raise ValueError(f"{error}; allowed: 0 or more UCRED, with at most 18 decimals") from error
+
+
+def _begun(value: date) -> date:
+    if value > datetime.now(UTC).date():
+        raise ValueError("expected a day that has begun: today in UTC, or earlier")
+    return value
 
 
 def _http_url(value: str) -> str:
@@ -79,6 +88,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 #: An amount of UCRED in the file ("1", "0.5", 2), and wei in the program.
 Ucred = Annotated[int, BeforeValidator(_amount)]
+BegunDay = Annotated[date, AfterValidator(_begun)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -102,7 +112,7 @@ class Reward(_Section):
 class Purchases(_Section):
     """How purchases are told apart, and when one is due."""
 
-    first_day: date = date(2024, 1, 1)
+    first_day: BegunDay = date(2024, 1, 1)
     grace_s: Seconds = 1800
     minted_ucred: Ucred = ucred_to_wei(1)
     friends_and_family_keys: tuple[str, ...] = ("ff_code", "genesis_founder")
@@ -159,19 +169,28 @@ class Evidence(_Section):
     debits_possible: bool = False
 
 
+class AnchorKind(StrEnum):
+    """By what it is known whether the indexer still remembers."""
+
+    RECEIPTS = "receipts"
+    ACCOUNT = "account"
+
+
 class Corrections(_Section):
     """When a correction is tried again, when the run stops, and when a person is asked."""
 
+    anchor: AnchorKind = AnchorKind.RECEIPTS
     evidence_age_s: Seconds = 3600
     backoff_s: Seconds = 60
     backoff_longest_s: Seconds = 21600
+    attempts: Count = 8
     quarantine_after_s: Seconds = 86400
     breaker_doubts: Count = 3
     breaker_openings: Count = 3
 
 
 class Thresholds(_Section):
-    """Where the checks turn; the alerts and the charts use the same."""
+    """Where the checks and the alerts turn; charts and the rules of other systems use the same."""
 
     mint_success_percent: Percent = 95
     mint_success_window_hours: Count = 168
@@ -179,6 +198,34 @@ class Thresholds(_Section):
     mint_latency_s: Annotated[float, Field(gt=0)] = 2
     retry_queue: Count = 10
     doubt_age_s: Seconds = 86400
+    missing_purchases: Annotated[int, Field(ge=0, strict=True)] = 0
+    missing_age_s: Seconds = 86400
+    stale_s: Seconds = 2700
+    failed_runs: Annotated[int, Field(ge=0, strict=True)] = 0
+    failed_runs_window_hours: Count = 1
+    route_backlog_s: Seconds = 900
+
+    @property
+    def by_key(self) -> Mapping[str, float]:
+        """The limits by their keys, as the rules of the domain name them."""
+        return self.model_dump()
+
+
+class Alerts(_Section):
+    """How alerts are sent, and how often they remind."""
+
+    reminder_critical_s: Seconds = 3600
+    reminder_warning_s: Seconds = 21600
+    reminder_info_s: Seconds = 86400
+    flood_cap: Count = 20
+    timeout_s: Annotated[int, Field(gt=0, le=15, strict=True)] = 10
+
+
+class Housekeeping(_Section):
+    """How long what proves no credit is kept: in the ledger, and in Dagster's own history."""
+
+    keep_days: Annotated[int, Field(ge=90)] = 400
+    keep_dagster_days: Annotated[int, Field(ge=60)] = 90
 
 
 _STANDARD_REWARDS = tuple(Reward(type=kind, ucred=1) for kind in PurchaseType)
@@ -188,13 +235,15 @@ class Rules(_Section):
     """The whole of `ucred.toml`."""
 
     purchases: Purchases = Purchases()
-    rewards: Annotated[tuple[Reward, ...], Field(min_length=1)] = _STANDARD_REWARDS
+    rewards: tuple[Reward, ...] = _STANDARD_REWARDS
     limits: Limits = Limits()
     stripe: Stripe = Stripe()
     indexer: Indexer = Indexer()
     evidence: Evidence = Evidence()
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
+    housekeeping: Housekeeping = Housekeeping()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _grace_outlasts_a_late_mint(self) -> Self:
@@ -206,10 +255,11 @@ class Rules(_Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _rewards_leave_no_gap(self) -> Self:
-        self.reward_table()
-        return self
+    @field_validator("rewards")
+    @classmethod
+    def _rewards_leave_no_gap(cls, rewards: tuple[Reward, ...]) -> tuple[Reward, ...]:
+        _table(rewards)
+        return rewards
 
     @property
     def grace(self) -> timedelta:
@@ -218,17 +268,25 @@ class Rules(_Section):
 
     def reward_table(self) -> RewardTable:
         """The rewards as the domain's rules."""
-        return RewardTable(
-            tuple(
-                RewardRule(
-                    purchase_type=reward.type,
-                    wei=reward.ucred,
-                    since=reward.since,
-                    needs_certificate=reward.needs_certificate,
-                )
-                for reward in self.rewards
+        return self._reward_table
+
+    @cached_property
+    def _reward_table(self) -> RewardTable:
+        return _table(self.rewards)
+
+
+def _table(rewards: Iterable[Reward]) -> RewardTable:
+    return RewardTable(
+        tuple(
+            RewardRule(
+                purchase_type=reward.type,
+                wei=reward.ucred,
+                since=reward.since,
+                needs_certificate=reward.needs_certificate,
             )
+            for reward in rewards
         )
+    )
 
 
 class Environment(_Section):
@@ -242,6 +300,7 @@ class Environment(_Section):
     ucred_database_url: DatabaseUrl
     ucred_indexer_log: str | None = None
     ucred_payments_log: str | None = None
+    ucred_alert_urls: SecretStr | None = None
 
 
 class Settings(_Section):

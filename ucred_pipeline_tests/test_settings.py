@@ -131,13 +131,14 @@ def test_a_file_that_was_named_must_be_there() -> None:
         ("[stripe]\nworkers = 11", "stripe.workers: Input should be less than or equal to 10"),
         ('[purchases]\nfirst_day = "2024-13-01"', "purchases.first_day: "),
         ('[purchases]\nfirst_day = "yesterday"', "purchases.first_day: "),
+        ("[purchases]\nfirst_day = 9999-01-01", "purchases.first_day: expected a day that has begun"),
         ("[purchases]\ngrace_s = 60", "purchases.grace_s must be at least 910"),
         ("[indexer]\nquiescence_s = 1791", "purchases.grace_s must be at least 1801"),
         ('[[rewards]]\ntype = "gold"\nucred = 1', "rewards.0.type: Input should be 'namespace'"),
-        ('[[rewards]]\ntype = "nil"\nucred = 1', "no reward rule"),
+        ('[[rewards]]\ntype = "nil"\nucred = 1', "rewards: no reward rule"),
         ('[[rewards]]\ntype = "nil"', "rewards.0.ucred: Field required"),
         ('[[rewards]]\ntype = "nil"\nucred = 1\nwei = 1', "rewards.0.wei: unknown key"),
-        ("rewards = []", "rewards: "),
+        ("rewards = []", "rewards: no reward rule"),
         ("[limits", "is not valid TOML"),
         ("limits = 3", "limits: "),
     ],
@@ -163,6 +164,14 @@ def test_a_reward_that_is_no_amount_is_refused(amount: str) -> None:
         SettingsError, match=r"rewards\.0\.ucred: .* allowed: 0 or more UCRED, with at most 18"
     ):
         rules_of(_REWARDS.format(amount, 1, 1))
+
+
+def test_one_wrong_reward_is_one_error() -> None:
+    """What is wrong with a reward is said once, without what follows from it."""
+    with pytest.raises(SettingsError) as caught:
+        rules_of(_REWARDS.format("-1", 1, 1))
+
+    assert str(caught.value).count("rewards") == 1
 
 
 @pytest.mark.parametrize(

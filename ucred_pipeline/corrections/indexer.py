@@ -21,7 +21,7 @@ import httpx
 import orjson
 
 from ucred_pipeline.domain.clock import Clock
-from ucred_pipeline.domain.corrections import Attempt
+from ucred_pipeline.domain.corrections import Credit
 from ucred_pipeline.domain.evidence import Build
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.money import InvalidAmount, parse_wei
@@ -79,7 +79,7 @@ class IndexerConnection(Protocol):
         """Ask for a credit that is refused before it could have an effect; raise IndexerUnreachable."""
         ...
 
-    async def credit(self, attempt: Attempt, idempotency_key: str) -> Reply:
+    async def credit(self, credit: Credit, idempotency_key: str) -> Reply:
         """Send one credit, once; raise NeverLeft or NoReply."""
         ...
 
@@ -159,9 +159,9 @@ class HttpIndexerConnection:
         except (NeverLeft, NoReply) as error:
             raise IndexerUnreachable("the indexer did not answer the probe of the token") from error
 
-    async def credit(self, attempt: Attempt, idempotency_key: str) -> Reply:
+    async def credit(self, credit: Credit, idempotency_key: str) -> Reply:
         """Send one credit, once."""
-        return await self._post(attempt.account, str(attempt.amount), attempt.memo, idempotency_key)
+        return await self._post(credit.account, str(credit.amount), credit.memo, idempotency_key)
 
     async def _read(self, path: str) -> tuple[Any, str | None]:
         try:

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Final
+from secrets import token_hex
+from typing import Final, TypeVar
 
 from ucred_pipeline.corrections.indexer import (
     IndexerConnection,
@@ -36,26 +37,30 @@ from ucred_pipeline.domain.answers import (
     read_answer,
 )
 from ucred_pipeline.domain.clock import Clock
-from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState
+from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState, Credit, epoch_anchor
 from ucred_pipeline.ledger.anchors import anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.group_commit import GroupCommit
 from ucred_pipeline.ledger.purchases import account_is_quiet, is_past_grace, judged_balance
 from ucred_pipeline.ledger.safety import (
     HoldKind,
     Signed,
+    current_epoch,
     forget_refused_token,
-    note_clear_answer,
-    note_doubt,
     open_breaker,
     raise_hold,
     read_breaker,
 )
 
+T = TypeVar("T")
+
 #: Reasons for which nothing more can be sent in this run, whoever's turn it is.
 _ENDS_THE_RUN: Final = frozenset(
     {"held", "over_corrections_per_run", "over_ucred_per_run", "over_ucred_per_day"}
 )
+
+_SEE_STATUS: Final = "see `ucred status`"
 
 #: After so many the back-off is at its longest, whatever it is.
 _MOST_DOUBLINGS: Final = 20
@@ -63,7 +68,10 @@ _MOST_DOUBLINGS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class IssuingRules:
-    """How corrections are sent; the longest time for which a request may still act is `quiescence`."""
+    """How corrections are sent; the longest time for which a request may still act is `quiescence`.
+
+    After `attempts` that failed a correction is refused, and a person is asked.
+    """
 
     gates: Gates
     early_429: bool
@@ -73,6 +81,7 @@ class IssuingRules:
     ceiling: Ceiling
     backoff: timedelta
     backoff_longest: timedelta
+    attempts: int
     breaker_doubts: int
     breaker_openings: int
     grace: timedelta
@@ -102,6 +111,7 @@ class Issuer:
         self._door = door
         self._clock = clock
         self._rules = rules
+        self._commits = GroupCommit(ledger)
         self._issued = Issued()
         self._pace = asyncio.Lock()
         self._broken = False
@@ -116,10 +126,13 @@ class Issuer:
         """Send corrections; those of an `approved` plan are under no limit."""
         try:
             await self._preflight()
+            await self._anchor_epoch()
         except Refused as refused:
             self._refuse(refused)
         except IndexerUnreachable as error:
             self._stop(Gate.INDEXER_UNREACHABLE, str(error))
+        except NotNow as refusal:
+            self._stop(refusal.reason, _SEE_STATUS)
         if self._issued.stopped is not None:
             self._issued.not_sent[self._issued.stopped] += len(corrections)
             return self._issued
@@ -130,6 +143,10 @@ class Issuer:
             for _, of_account in groupby(ordered, key=lambda found: found.account):
                 tasks.create_task(self._account(list(of_account), approved, turns, progress))
         return self._issued
+
+    async def _write(self, work: Callable[[CorrectionBook], T]) -> T:
+        """Write into the book; what comes back is on disk, together with what others wrote meanwhile."""
+        return await self._commits.write(lambda writes: work(self._book.within(writes)))
 
     def _parallel(self) -> int:
         with self._ledger.read() as connection:
@@ -151,6 +168,25 @@ class Issuer:
         with self._ledger.write() as connection:
             forget_refused_token(connection)
 
+    async def _anchor_epoch(self) -> None:
+        """Leave, before anything else of an epoch, a credit by which its state is known again.
+
+        One that is not acknowledged is left alone: whether it took effect or not, it is never used.
+        """
+        if not self._book.needs_anchor():
+            return
+        with self._ledger.read() as connection:
+            anchor = epoch_anchor(current_epoch(connection), token_hex(8))
+        async with self._door.open() as indexer:
+            await self._write(lambda book: book.begin_anchor(anchor))
+            answer = await self._post(indexer, anchor, anchor.account)
+        if answer.new_balance != anchor.amount:
+            raise Refused(
+                Gate.ANCHOR_MISSING,
+                "the epoch's anchor was not acknowledged, so nothing is sent; the next run tries another",
+            )
+        await self._write(lambda book: book.acknowledge_anchor(anchor))
+
     async def _account(
         self,
         corrections: Iterable[Correction],
@@ -171,7 +207,7 @@ class Issuer:
 
     async def _one(self, correction: Correction, ceiling: Ceiling | None) -> None:
         try:
-            claimed = self._book.claim(correction.id)
+            claimed = await self._write(lambda book: book.claim(correction.id))
         except NotNow as refusal:
             self._not_sent(refusal.reason)
             return
@@ -180,12 +216,12 @@ class Issuer:
                 request = await self._look_again(indexer, claimed)
                 await self._send(indexer, claimed, request, ceiling)
         except NotNow as refusal:
-            self._let_go(claimed, refusal.reason)
+            await self._let_go(claimed, refusal.reason)
         except IndexerUnreachable as error:
-            self._let_go(claimed, Gate.INDEXER_UNREACHABLE)
+            await self._let_go(claimed, Gate.INDEXER_UNREACHABLE)
             self._stop(Gate.INDEXER_UNREACHABLE, str(error))
         except Refused as refused:
-            self._let_go(claimed, refused.gate)
+            await self._let_go(claimed, refused.gate)
             self._refuse(refused)
 
     async def _look_again(self, indexer: IndexerConnection, claimed: Correction) -> Request:
@@ -229,13 +265,15 @@ class Issuer:
         if self._issued.stopped is not None:
             raise NotNow(self._issued.stopped)
         began = self._clock.monotonic()
-        attempt = self._book.begin_sending(claimed, request, ceiling)
+        attempt = await self._write(lambda book: book.begin_sending(claimed, request, ceiling))
         answer = await self._ask(indexer, claimed, attempt, began)
         taken = timedelta(seconds=self._clock.monotonic() - began)
-        self._book.conclude(attempt, answer, taken, self._due(claimed, answer))
+        last = claimed.failures + 1 >= self._rules.attempts
+        due = None if last else self._due(claimed, answer)
+        doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due, last=last))
         if answer.new_balance is not None:
             self._judged[claimed.account] = answer.new_balance
-        self._count(answer)
+        self._count(answer, doubts)
 
     async def _wait_for_pace(self) -> None:
         if self._rules.pace_s:
@@ -249,14 +287,18 @@ class Issuer:
         held_up = self._clock.monotonic() - began > self._rules.send_deadline.total_seconds()
         if held_up or self._clock.now() > attempt.deadline:
             return NEVER_SENT
+        return await self._post(indexer, attempt, idempotency_key(claimed.payment_intent, claimed.kind))
+
+    async def _post(self, indexer: IndexerConnection, credit: Credit, key: str) -> Answer:
+        """Send one credit, once, and read what its answer proves."""
         try:
-            reply = await indexer.credit(attempt, idempotency_key(claimed.payment_intent, claimed.kind))
+            reply = await indexer.credit(credit, key)
         except NeverLeft:
             return NEVER_SENT
         except NoReply:
             return NO_ANSWER
         trust = Trust(reviewed_build=True, early_429=self._rules.early_429)
-        return read_answer(reply.status, reply.body, attempt.amount, trust)
+        return read_answer(reply.status, reply.body, credit.amount, trust)
 
     def _due(self, claimed: Correction, answer: Answer) -> datetime | None:
         """When a correction that had no effect may go again: later each time, and never in step."""
@@ -268,23 +310,16 @@ class Issuer:
         wait: timedelta = longest * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
         return self._clock.now() + wait
 
-    def _count(self, answer: Answer) -> None:
+    def _count(self, answer: Answer, doubts_in_a_row: int) -> None:
         if answer.effect is Effect.APPLIED:
             self._issued.confirmed += 1
-            with self._ledger.write() as connection:
-                note_clear_answer(connection)
         elif answer.effect is Effect.IN_DOUBT:
             self._issued.in_doubt += 1
-            self._count_doubt()
         else:
             self._issued.refused += 1
         if answer.kind in STOPS_THE_RUN:
             self._break(answer.kind)
-
-    def _count_doubt(self) -> None:
-        with self._ledger.write() as connection:
-            doubts = note_doubt(connection)
-        if doubts >= self._rules.breaker_doubts:
+        elif doubts_in_a_row >= self._rules.breaker_doubts:
             self._break(AnswerKind.NO_ANSWER)
 
     def _break(self, kind: AnswerKind) -> None:
@@ -315,11 +350,11 @@ class Issuer:
     def _not_sent(self, reason: str) -> None:
         self._issued.not_sent[reason] += 1
         if reason in _ENDS_THE_RUN:
-            self._stop(reason, "see `ucred status`")
+            self._stop(reason, _SEE_STATUS)
 
-    def _let_go(self, claimed: Correction, reason: str) -> None:
+    async def _let_go(self, claimed: Correction, reason: str) -> None:
         with suppress(NotNow):
-            self._book.let_go(claimed, CorrectionState.PLANNED, str(reason))
+            await self._write(lambda book: book.let_go(claimed, CorrectionState.PLANNED, str(reason)))
         self._not_sent(str(reason))
 
 

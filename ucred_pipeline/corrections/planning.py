@@ -1,7 +1,7 @@
 """Plans corrections: what lacks, frozen and hashed, and held against the limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -20,6 +20,7 @@ from ucred_pipeline.ledger.plans import (
     save_plan,
 )
 from ucred_pipeline.ledger.purchases import Days, lacking_items, lacking_share, verdicts_of
+from ucred_pipeline.ledger.retries import due_purchases
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +65,32 @@ def plan_corrections(ledger: Ledger, clock: Clock, rules: PlanningRules, days: D
     """
     with ledger.write() as connection:
         now = clock.now()
-        lacking = lacking_items(connection, Days())
-        approved = [
-            plan for plan in approved_plans(connection, now) if _still_open(connection, plan, lacking, now)
-        ]
+        approved = _approved(connection, now)
         named = {item for plan in approved for item in plan.items}
         rest = [item for item in lacking_items(connection, days) if item not in named]
-        if not rest:
-            return Planned(tuple(approved), None)
-        over = excesses(_load(connection, rest, rules, now), rules.limits)
-        fresh = save_plan(connection, rest, over, run_id, now)
-        if fresh.state is PlanState.WITHHELD:
-            return Planned(tuple(approved), fresh)
-        return Planned((*approved, fresh), None)
+        return _under_limits(connection, approved, rest, rules, run_id, now)
+
+
+def plan_retries(ledger: Ledger, clock: Clock, rules: PlanningRules, run_id: str) -> Planned:
+    """Plan again what was provably not applied and is due, and nothing else.
+
+    An approved plan that names some of it is carried out for these alone.
+    """
+    with ledger.write() as connection:
+        now = clock.now()
+        due = due_purchases(connection, now)
+        approved = [
+            replace(plan, items=chosen)
+            for plan in _approved(connection, now)
+            if (chosen := tuple(item for item in plan.items if item.payment_intent in due))
+        ]
+        named = {item for plan in approved for item in plan.items}
+        rest = [
+            item
+            for item in lacking_items(connection, Days())
+            if item.payment_intent in due and item not in named
+        ]
+        return _under_limits(connection, approved, rest, rules, run_id, now)
 
 
 def plan_alone(ledger: Ledger, clock: Clock, rules: PlanningRules, item: PlanItem, run_id: str) -> Planned:
@@ -101,6 +115,30 @@ def withdraw_settled(ledger: Ledger, book: CorrectionBook) -> None:
             book.withdraw(found.id, CorrectionState.SUPERSEDED, "credited_by_another")
         elif verdict in {Verdict.WITHDRAWN, Verdict.UNPAID, Verdict.UNISSUED, Verdict.FOREIGN, None}:
             book.withdraw(found.id, CorrectionState.CANCELLED, f"now_{verdict or 'gone'}")
+
+
+def _approved(connection: Connection, now: datetime) -> list[Plan]:
+    """The approved plans of which something is left to send."""
+    lacking = lacking_items(connection, Days())
+    return [plan for plan in approved_plans(connection, now) if _still_open(connection, plan, lacking, now)]
+
+
+def _under_limits(  # noqa: PLR0913, PLR0917 - what a plan is made of
+    connection: Connection,
+    approved: Sequence[Plan],
+    rest: Sequence[PlanItem],
+    rules: PlanningRules,
+    run_id: str,
+    now: datetime,
+) -> Planned:
+    """Make a plan of the rest; over a limit it is withheld, and only the approved ones go on."""
+    if not rest:
+        return Planned(tuple(approved), None)
+    over = excesses(_load(connection, rest, rules, now), rules.limits)
+    fresh = save_plan(connection, rest, over, run_id, now)
+    if fresh.state is PlanState.WITHHELD:
+        return Planned(tuple(approved), fresh)
+    return Planned((*approved, fresh), None)
 
 
 def _still_open(connection: Connection, plan: Plan, items: Sequence[PlanItem], now: datetime) -> bool:

@@ -16,6 +16,7 @@ class Gate(StrEnum):
     CLOCKS_DISAGREE = "clocks_disagree"
     TOKEN_REFUSED = "token_refused"  # noqa: S105 - the name of a gate
     TOKEN_UNPROVED = "token_unproved"  # noqa: S105 - the name of a gate
+    ANCHOR_MISSING = "anchor_missing"
     INDEXER_FORGOT = "indexer_forgot"
     INDEXER_UNREACHABLE = "indexer_unreachable"
 

@@ -22,10 +22,11 @@ from ucred_pipeline.domain.corrections import (
 )
 from ucred_pipeline.domain.root_proofs import Credited, took_effect
 from ucred_pipeline.domain.state_root import GENESIS, UCRED, Balances, state_root
+from ucred_pipeline.ledger.anchors import sent_anchors
 from ucred_pipeline.ledger.corrections import CorrectionBook, find_corrections, live_attempt
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import BalanceSeen, account_is_quiet, balance_seen
-from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, doubt_note, leave_note, note
 from ucred_pipeline.ledger.safety import Signed
 from ucred_pipeline.ledger.schema import attempts, balances, credit_lines
 
@@ -223,6 +224,9 @@ def _others_of_ours(connection: Connection, doubt: Attempt) -> tuple[list[Credit
         found = Credited(f"{row.correction}.{row.number}", row.account, row.amount)
         later = row.state == AttemptState.APPLIED and row.began > doubt.began
         (since if later else perhaps).append(found)
+    for anchor, acknowledged in sent_anchors(connection):
+        if acknowledged is None or acknowledged > doubt.began - _READS_TAKE:
+            perhaps.append(Credited(anchor.memo, anchor.account, anchor.amount))
     return since, perhaps
 
 
@@ -258,7 +262,7 @@ def _is_of_this_life(connection: Connection, attempt: Attempt) -> bool:
 
 def _seen_twice(connection: Connection, attempt: Attempt, seen: BalanceSeen) -> bool:
     """Whether an earlier read, late enough as well, saw the same balance: one read settles nothing."""
-    name = f"doubt:{attempt.name}"
+    name = doubt_note(attempt.name)
     before = note(connection, name)
     now = {"wei": str(seen.wei), "as_of_us": to_micros(seen.as_of)}
     if before is not None and before["wei"] == now["wei"] and before["as_of_us"] < now["as_of_us"]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
@@ -108,6 +108,42 @@ def correction_id(payment_intent: str, kind: CorrectionKind, epoch: int) -> str:
     A ledger that lost its rows would name it alike, so a log that shows the name gives it away.
     """
     return sha256(orjson.dumps([payment_intent, kind, epoch])).hexdigest()[:16]
+
+
+class Credit(Protocol):
+    """What one request asks the indexer for; the amount is in wei."""
+
+    @property
+    def account(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def amount(self) -> int:
+        """How much, in wei."""
+        ...
+
+    @property
+    def memo(self) -> str:
+        """What the indexer's log says of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EpochAnchor:
+    """A credit of 1 wei to a fresh account of our own, which is never used again.
+
+    While that account holds it, the indexer has not forgotten the epoch's state.
+    """
+
+    account: str
+    memo: str
+    amount: int = 1
+
+
+def epoch_anchor(epoch: int, random: str) -> EpochAnchor:
+    """Name an anchor; `random` tells it from every other one of the epoch."""
+    return EpochAnchor(f"acct:recon:anchor:{epoch}:{random}", f"anchor:{epoch}:{random}")
 
 
 @dataclass(frozen=True, slots=True)

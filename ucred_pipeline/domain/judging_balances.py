@@ -83,8 +83,12 @@ class Balances:
 
     @cached_property
     def rivals(self) -> WeiArray:
-        """What purchases that are not owed, or not clear, may hold of the room."""
-        return self._total(np.where(self.unclear, 0, self.unproved))
+        """What purchases that are not owed, or not clear, may hold of the room: a mint, if they earn less."""
+        return self._total(self._of_rivals, at_least=self.evidence.minted_wei or 0)
+
+    @cached_property
+    def _of_rivals(self) -> Ints:
+        return np.where(self.unclear, 0, self.unproved)
 
     @cached_property
     def unsettled(self) -> WeiArray:
@@ -94,7 +98,16 @@ class Balances:
     @cached_property
     def claims(self) -> WeiArray:
         """All that may be in the room without a top-up."""
-        return self._total(self.settled.astype(np.int64)) + self.unsettled + self.rivals
+        return self._owed + self.rivals
+
+    @cached_property
+    def surplus(self) -> Bools:
+        """Whether the room has more than all that may have been earned."""
+        return self._owed + self._total(self._of_rivals) < self.room
+
+    @cached_property
+    def _owed(self) -> WeiArray:
+        return self._total(self.settled.astype(np.int64)) + self.unsettled
 
     @cached_property
     def whole(self) -> Bools:
@@ -142,12 +155,13 @@ class Balances:
         """Spread what is known of accounts over their purchases; those without an account have nothing."""
         return np.append(by_account, [False])[self.facts.account]
 
-    def _total(self, counts: Ints) -> WeiArray:
-        """Sum the entitlements of each account, each so many times."""
+    def _total(self, counts: Ints, at_least: int = 0) -> WeiArray:
+        """Sum the entitlements of each account, each so many times and raised to a least amount."""
         rows = self.facts.by_age[counts[self.facts.by_age] > 0]
         accounts = self.facts.account[rows]
         starts = starts_of(accounts)
-        sums = self.facts.entitlement.take(rows).times(counts[rows]).summed_by(starts)
+        amounts = self.facts.entitlement.take(rows).raised_to(at_least)
+        sums = amounts.times(counts[rows]).summed_by(starts)
         return WeiArray.zeros(len(self.usable)).replaced(accounts[starts], sums)
 
 
@@ -351,7 +365,7 @@ def _withdrawn_but_held(balances: Balances, findings: Findings) -> None:
 
 def _more_than_owed(balances: Balances, findings: Findings) -> None:
     """A positive difference is not fine: it is shown at the account's newest credited purchase."""
-    surplus = balances.of_purchases((balances.claims < balances.room) & balances.usable)
+    surplus = balances.of_purchases(balances.surplus & balances.usable)
     by_age = balances.facts.by_age
     credited = by_age[(surplus & findings.having(verdict=Verdict.CREDITED))[by_age]]
     newest = credited[

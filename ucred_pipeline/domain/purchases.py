@@ -98,9 +98,12 @@ def continued(fresh: Purchase, before: Before) -> Purchase:
     """Carry over what a change in the sources must not change.
 
     A purchase that may have been credited and has another account or namespace now has *moved*: the
-    new one would seem to lack what the old one has. What was settled keeps what it earned.
+    new one would seem to lack what the old one has. One that went by its PaymentIntent's id, for want of a
+    certificate, was credited under that name by nobody but us. What was settled keeps what it earned.
     """
-    elsewhere = _differs(before.account, fresh.account) or _differs(before.namespace, fresh.namespace)
+    named_at_last = before.namespace == fresh.payment_intent and not before.corrected
+    renamed = not named_at_last and _differs(before.namespace, fresh.namespace)
+    elsewhere = renamed or _differs(before.account, fresh.account)
     moved = before.moved or (elsewhere and before.may_be_credited)
     if before.is_settled:
         return replace(fresh, moved=moved, entitlement=before.entitlement, rule=before.rule)

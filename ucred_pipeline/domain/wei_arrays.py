@@ -95,6 +95,14 @@ class WeiArray:
         limbs[:, rows] = amounts.limbs
         return type(self)(limbs)
 
+    def raised_to(self, least: int) -> Self:
+        """Put an amount in the place of those that are below it."""
+        if not least:
+            return self
+        floor = self.of([least]).take(np.zeros(len(self), dtype=np.int64))
+        below = np.flatnonzero(self < floor)
+        return self.replaced(below, floor.take(below))
+
     def times(self, counts: Ints) -> Self:
         """Multiply each amount by its own small count."""
         if len(counts) and (int(counts.min()) < 0 or int(counts.max()) >= _MOST):

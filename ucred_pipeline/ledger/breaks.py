@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, select, update
 
 from ucred_pipeline.domain.verdicts import Reason, Verdict, is_break
 from ucred_pipeline.ledger.schema import breaks, purchases
@@ -41,6 +41,15 @@ class Break:
     first_seen: datetime
 
 
+_OPEN: Final = select(breaks.c.id, breaks.c.payment_intent, breaks.c.kind).where(breaks.c.resolved.is_(None))
+_ORPHANED: Final = breaks.c.payment_intent.not_in(select(purchases.c.payment_intent))
+_RESOLVING_ORPHANS: Final = (
+    update(breaks)
+    .where(breaks.c.resolved.is_(None), _ORPHANED)
+    .values(resolved=bindparam("at"), resolution="gone")
+)
+
+
 def break_id(payment_intent: str, kind: str) -> str:
     """Name a break: always the same for a purchase and a kind."""
     return f"brk_{sha256(f'{kind}:{payment_intent}'.encode()).hexdigest()[:12]}"
@@ -48,6 +57,8 @@ def break_id(payment_intent: str, kind: str) -> str:
 
 def update_breaks(connection: Connection, verdicts: Sequence[Mapping[str, Any]], at: datetime) -> None:
     """Open the breaks that changed verdicts mean, and resolve those that they end."""
+    if not verdicts:
+        return
     wanted = {
         row["payment_intent"]: row["verdict"]
         for row in verdicts
@@ -72,10 +83,7 @@ def update_breaks(connection: Connection, verdicts: Sequence[Mapping[str, Any]],
 
 def resolve_orphans(connection: Connection, at: datetime) -> None:
     """Resolve the breaks of purchases that are no purchases any more."""
-    orphaned = breaks.c.payment_intent.not_in(select(purchases.c.payment_intent))
-    connection.execute(
-        update(breaks).where(breaks.c.resolved.is_(None), orphaned).values(resolved=at, resolution="gone")
-    )
+    connection.execute(_RESOLVING_ORPHANS, {"at": at})
 
 
 def open_breaks(connection: Connection, kind: str | None = None) -> list[Break]:
@@ -129,7 +137,7 @@ def _break(row: Row[Any]) -> Break:
 
 
 def _open_ids(connection: Connection) -> set[str]:
-    return set(connection.execute(select(breaks.c.id).where(breaks.c.resolved.is_(None))).scalars())
+    return set(connection.execute(_OPEN).scalars())
 
 
 def _resolve_others(
@@ -137,8 +145,7 @@ def _resolve_others(
 ) -> None:
     """Resolve the open breaks of judged purchases whose verdict is another now."""
     judged = {row["payment_intent"]: row for row in verdicts}
-    chosen = select(breaks.c.id, breaks.c.payment_intent, breaks.c.kind).where(breaks.c.resolved.is_(None))
-    for row in connection.execute(chosen).all():
+    for row in connection.execute(_OPEN).all():
         verdict = judged.get(row.payment_intent)
         if verdict is not None and wanted.get(row.payment_intent) != row.kind:
             ended = {"resolved": at, "resolution": f"{verdict['verdict']}:{verdict['reason']}"[:64]}

@@ -24,16 +24,25 @@ from ucred_pipeline.domain.corrections import (
     AttemptState,
     Correction,
     CorrectionState,
+    EpochAnchor,
     PlanItem,
     correction_id,
 )
 from ucred_pipeline.domain.memos import CorrectionKind, is_plain, memo_of, read_memo
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.anchors import acknowledge_anchor, begin_anchor, is_anchored
 from ucred_pipeline.ledger.errors import LedgerContradiction
+from ucred_pipeline.ledger.group_commit import Writes
 from ucred_pipeline.ledger.history import Entry, record
 from ucred_pipeline.ledger.mirror import mark_groups
-from ucred_pipeline.ledger.safety import HoldKind, Signed, current_epoch, open_holds, raise_hold
+from ucred_pipeline.ledger.safety import (
+    HoldKind,
+    Signed,
+    current_epoch,
+    note_answer,
+    open_holds,
+    raise_hold,
+)
 from ucred_pipeline.ledger.schema import (
     attempts,
     balances,
@@ -47,14 +56,21 @@ from ucred_pipeline.ledger.upsert import row_of, upsert
 _C, _A = CorrectionState, AttemptState
 _A_DAY: Final = timedelta(hours=24)
 
+#: Why a correction is refused whose attempts all failed.
+ATTEMPTS_EXHAUSTED: Final = "attempts_exhausted"
+
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends: the owner of claims, the run, and the actor that the history names."""
+    """Who sends: the owner of claims, the run, and the actor that the history names.
+
+    One that `anchors` sends nothing in an epoch before its own anchor is acknowledged.
+    """
 
     owner: str
     run_id: str
     actor: str = "pipeline"
+    anchors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +108,14 @@ class NotNow(Exception):
 class CorrectionBook:
     """The corrections in the ledger, and the only way to change them."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, sender: Sender) -> None:
+    def __init__(self, ledger: Writes, clock: Clock, sender: Sender) -> None:
         self._ledger = ledger
         self._clock = clock
         self._sender = sender
+
+    def within(self, writes: Writes) -> "CorrectionBook":
+        """The same book in the same hand, which writes within a transaction of others."""
+        return CorrectionBook(writes, self._clock, self._sender)
 
     def accept(self, plan: str, items: Sequence[PlanItem]) -> list[Correction]:
         """Take a plan's items as corrections that may be sent; those already there join the plan.
@@ -130,8 +150,8 @@ class CorrectionBook:
     def begin_sending(self, claimed: Correction, request: Request, ceiling: Ceiling | None) -> Attempt:
         """Write down, before the first byte leaves, that this credit may have happened.
 
-        One transaction checks the claim's fence, the epoch, the holds and the limits, and reserves
-        the amount. Raises NotNow, and then nothing may be sent.
+        One transaction checks the claim's fence, the epoch, its anchor, the holds and the limits, and
+        reserves the amount. Raises NotNow, and then nothing may be sent.
         """
         with self._ledger.write() as connection:
             found = _fenced(connection, claimed)
@@ -139,6 +159,8 @@ class CorrectionBook:
                 raise NotNow("held")
             if found.epoch != current_epoch(connection):
                 raise NotNow("epoch_closed")
+            if self._sender.anchors and not is_anchored(connection):
+                raise NotNow("anchor_missing")
             if ceiling is not None:
                 self._refuse_over(connection, found, ceiling)
             if not _is_read_back(found):
@@ -147,19 +169,51 @@ class CorrectionBook:
             self._change(connection, found, _C.SENDING, "sending")
             return attempt
 
-    def conclude(self, attempt: Attempt, answer: Answer, duration: timedelta, due: datetime | None) -> None:
-        """Record what came back for a request; `due` is when a planned correction may go again."""
+    def conclude(
+        self,
+        attempt: Attempt,
+        answer: Answer,
+        duration: timedelta,
+        due: datetime | None,
+        *,
+        last: bool = False,
+    ) -> int:
+        """Record what came back for a request; `due` is when a planned correction may go again.
+
+        The `last` one that fails is followed by none until a person says so. Returns how many requests in a
+        row have ended in doubt.
+        """
         with self._ledger.write() as connection:
             row = _attempt_row(connection, attempt)
             if row is None or row.memo != attempt.memo:
                 told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
                 raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
-                return
+                return note_answer(connection, answer.effect)
             self._write_answer(connection, attempt, answer, duration)
             if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
                 self._contradict(connection, attempt)
             elif row.state in (_A.SENDING, _A.IN_DOUBT):
-                self._conclude_open(connection, attempt, answer, due)
+                self._conclude_open(connection, attempt, answer, due, last=last)
+            return note_answer(connection, answer.effect)
+
+    def needs_anchor(self) -> bool:
+        """Whether nothing may be sent before this epoch has an anchor."""
+        if not self._sender.anchors:
+            return False
+        with self._ledger.write() as connection:
+            return not is_anchored(connection)
+
+    def begin_anchor(self, anchor: EpochAnchor) -> None:
+        """Write down that an anchor may take effect; raise NotNow under a hold."""
+        with self._ledger.write() as connection:
+            if open_holds(connection):
+                raise NotNow("held")
+            begin_anchor(connection, anchor, self._signed(self._sender.run_id))
+
+    def acknowledge_anchor(self, anchor: EpochAnchor) -> None:
+        """Keep that the indexer acknowledged an anchor."""
+        with self._ledger.write() as connection:
+            acknowledge_anchor(connection, anchor, self._signed(self._sender.run_id))
 
     def sweep_silent(self) -> list[str]:
         """Put in doubt what was found `sending`; give back claims that sent nothing.
@@ -208,7 +262,7 @@ class CorrectionBook:
             found = _get(connection, correction)
             if found.state is not _C.REFUSED:
                 return False
-            self._change(connection, found, _C.PLANNED, "retried_by_person", signed=signed)
+            self._change(connection, found, _C.PLANNED, "retried_by_person", signed=signed, failures=0)
             return True
 
     def _accept(self, connection: Connection, plan: str, item: PlanItem) -> Correction | None:
@@ -269,18 +323,22 @@ class CorrectionBook:
             raise NotNow("over_ucred_per_day")
 
     def _conclude_open(
-        self, connection: Connection, attempt: Attempt, answer: Answer, due: datetime | None
+        self, connection: Connection, attempt: Attempt, answer: Answer, due: datetime | None, *, last: bool
     ) -> None:
         found = _get(connection, attempt.correction)
         is_doubt = found.state is not _C.SENDING
         if is_doubt and answer.effect is Effect.IN_DOUBT:
             return
         state, after = _AFTER[answer.effect]
-        if answer.kind in NEVER_AGAIN and answer.effect is Effect.NOT_APPLIED and not is_doubt:
-            after = _C.REFUSED
+        reason = str(answer.kind)
+        if answer.effect is Effect.NOT_APPLIED and not is_doubt:
+            if answer.kind in NEVER_AGAIN:
+                after = _C.REFUSED
+            elif last:
+                after, reason = _C.REFUSED, ATTEMPTS_EXHAUSTED
         self._move_attempt(connection, attempt, state, answer.kind)
         failures = 0 if after is _C.CONFIRMED else found.failures + 1
-        self._change(connection, found, after, answer.kind, due=due, failures=failures)
+        self._change(connection, found, after, reason, due=due, failures=failures)
         if answer.new_balance is not None:
             _mirror_balance(connection, attempt, answer, self._clock.now())
         mark_groups(connection, [attempt.account])

@@ -5,7 +5,7 @@ advisory lock), so that what it read is still true when it commits. SQLite keeps
 and syncs fully: a row that was committed before a request left is there after a power cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,16 +17,23 @@ from sqlalchemy.pool import StaticPool
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0002"
+HEAD: Final = "0005"
+#: Alembic's table, by which a ledger is known.
+_VERSIONS: Final = "alembic_version"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
 #: Without recursive triggers a REPLACE would delete rows that no trigger lets go.
 _PRAGMAS: Final = (
     "busy_timeout=60000",
-    "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "recursive_triggers=ON",
 )
+#: What begins a transaction, by dialect.
+_READING: Final = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"}
+_WRITING: Final = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})",
+}
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 
@@ -35,8 +42,6 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._writer = engine.execution_options(ucred_writes=True)
-        event.listen(engine, "begin", _begin)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _prepare_sqlite)
 
@@ -86,12 +91,14 @@ class Ledger:
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads, on one consistent snapshot."""
         with self._engine.connect() as connection, connection.begin():
+            _begin(connection, _READING)
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open the one write transaction; it commits at the end, or leaves nothing."""
-        with self._writer.connect() as connection, connection.begin():
+        with self._engine.connect() as connection, connection.begin():
+            _begin(connection, _WRITING)
             yield connection
 
     def _migrate(self) -> None:
@@ -121,23 +128,21 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    names = {name for (name,) in cursor.execute("SELECT name FROM sqlite_master")}
+    if not names or _VERSIONS in names:  # it is written into the file, which may be another program's
+        cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 
-def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("ucred_writes", False)
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-    elif writes:
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
-    elif connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+def _begin(connection: Connection, first: Mapping[str, str]) -> None:
+    """Open the transaction here: an event of the engine would cost each of its statements."""
+    connection.exec_driver_sql(first[connection.dialect.name])
 
 
 def _version(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    if not inspect(connection).has_table(_VERSIONS):
         return None
-    return connection.execute(select(text("version_num")).select_from(text("alembic_version"))).scalar()
+    return connection.execute(select(text("version_num")).select_from(text(_VERSIONS))).scalar()
 
 
 def _run_migrations(ledger: Ledger, shown: str) -> None:
@@ -162,7 +167,9 @@ def _run_migrations(ledger: Ledger, shown: str) -> None:
 
 
 def _refuse_tables_of_others(connection: Connection, shown: str) -> None:
-    others = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    """Refuse a file that holds anything, and a server's database with a table by one of our names."""
+    found = set(inspect(connection).get_table_names())
+    others = sorted(found if connection.dialect.name == "sqlite" else found & metadata.tables.keys())
     if others:
         raise LedgerUnusable(
             f"UCRED_DATABASE_URL: {shown} is not a ledger: it has a table {others[0]} of another program. "

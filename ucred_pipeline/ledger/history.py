@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.ledger.schema import history
+from ucred_pipeline.ledger.upsert import row_of
 
 #: What the first entry is chained to.
 BEGINNING: Final = "0" * 64
@@ -27,25 +28,18 @@ class Entry:
     detail: Mapping[str, object]
 
 
+_LAST: Final = select(history.c.sequence, history.c.hash).order_by(history.c.sequence.desc()).limit(1)
+_APPENDING: Final = insert(history)
+
+
 def record(connection: Connection, entry: Entry) -> None:
     """Append an entry, in the transaction of the change that it tells."""
-    last = connection.execute(
-        select(history.c.sequence, history.c.hash).order_by(history.c.sequence.desc()).limit(1)
-    ).first()
+    last = connection.execute(_LAST).first()
     sequence, previous = (last.sequence + 1, last.hash) if last else (1, BEGINNING)
     detail = orjson.dumps(entry.detail, option=orjson.OPT_SORT_KEYS).decode()
-    connection.execute(
-        insert(history).values(
-            sequence=sequence,
-            at=entry.at,
-            actor=entry.actor,
-            subject=entry.subject,
-            event=entry.event,
-            detail=detail,
-            previous=previous,
-            hash=hash_of(sequence, entry.at, entry.actor, entry.subject, entry.event, detail, previous),
-        )
-    )
+    hashed = hash_of(sequence, entry.at, entry.actor, entry.subject, entry.event, detail, previous)
+    row = row_of(entry) | {"sequence": sequence, "detail": detail, "previous": previous, "hash": hashed}
+    connection.execute(_APPENDING, row)
 
 
 def told_of(connection: Connection, *subjects: str) -> list[Entry]:

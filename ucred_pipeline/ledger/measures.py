@@ -1,14 +1,31 @@
-"""Measures of the mint, counted in the ledger: each says its two numbers, not only a share."""
+"""Measures, counted in the ledger: a share says its two numbers, and an age each thing that is so old."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final, Self
 
 import numpy as np
 from sqlalchemy import Connection, Exists, and_, exists, func, or_, select
 
-from ucred_pipeline.domain.corrections import CorrectionState
+from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
+from ucred_pipeline.domain.limits import Excess
+from ucred_pipeline.domain.thresholds import Measure, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.schema import attempts, corrections, credit_lines, purchases
+from ucred_pipeline.ledger.alerts import waiting_since
+from ucred_pipeline.ledger.breaks import break_id, count_breaks, open_breaks
+from ucred_pipeline.ledger.plans import PlanState
+from ucred_pipeline.ledger.runs import DECIDED, FAILED, Outcome
+from ucred_pipeline.ledger.safety import HoldKind, open_holds, read_breaker
+from ucred_pipeline.ledger.schema import (
+    attempts,
+    corrections,
+    credit_lines,
+    plan_items,
+    plans,
+    purchases,
+    runs,
+)
 
 _OWED = (
     Verdict.CREDITED,
@@ -17,28 +34,6 @@ _OWED = (
     Verdict.AMBIGUOUS,
     Verdict.OVER_CREDITED,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """So many of so many."""
-
-    part: int
-    whole: int
-
-    @property
-    def ratio(self) -> float | None:
-        """The share; None of nothing."""
-        return self.part / self.whole if self.whole else None
-
-    @property
-    def missed(self) -> int:
-        """How many are not among the part."""
-        return self.whole - self.part
-
-    def is_below(self, percent: float, *, least: int) -> bool:
-        """Whether the share is below a limit; exactly at it is not, and of too few nothing is said."""
-        return self.whole >= least and self.missed * 100 > (100 - percent) * self.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +120,154 @@ def retry_queue(connection: Connection) -> RetryQueue:
     return RetryQueue(row[0], row[1])
 
 
-def oldest_doubt(connection: Connection) -> datetime | None:
-    """When the oldest request that is still in doubt was sent."""
-    open_doubt = attempts.c.state.in_(["in_doubt", "sending"])
-    return connection.execute(select(func.min(attempts.c.began)).where(open_doubt)).scalar()
+def doubts(connection: Connection) -> dict[str, datetime]:
+    """When the requests that are still in doubt were sent, by the ids of their purchases' breaks."""
+    began = (
+        select(corrections.c.payment_intent, func.min(attempts.c.began))
+        .join(corrections, corrections.c.id == attempts.c.correction)
+        .where(attempts.c.state.in_([AttemptState.IN_DOUBT, AttemptState.SENDING]))
+        .group_by(corrections.c.payment_intent)
+    )
+    return {break_id(name, Verdict.IN_DOUBT): at for name, at in connection.execute(began)}
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How far back the measures of a time look."""
+
+    mint: timedelta
+    failed_runs: timedelta
+
+    @classmethod
+    def of(cls, mint_hours: int, failed_runs_hours: int) -> Self:
+        """Make windows of so many hours."""
+        return cls(timedelta(hours=mint_hours), timedelta(hours=failed_runs_hours))
+
+
+def read_measures(
+    connection: Connection, wanted: Iterable[Measure], windows: Windows, now: datetime
+) -> dict[Measure, Reading]:
+    """Read measures at one moment: the one place for the checks, the alerts, the page and the exporter."""
+    at = _Moment(connection, windows, now)
+    return {measure: _READ[measure](at) for measure in wanted}
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    connection: Connection
+    windows: Windows
+    now: datetime
+
+    def age_s(self, since: datetime) -> float:
+        return (self.now - since) / timedelta(seconds=1)
+
+    def ages(self, since: Mapping[str, datetime]) -> Reading:
+        each = {name: self.age_s(at) for name, at in since.items()}
+        return Reading(max(each.values(), default=0.0), each=each)
+
+
+def _counted(kind: Verdict) -> "_Read":
+    return lambda at: Reading(count_breaks(at.connection)[kind])
+
+
+def _missing(at: _Moment) -> Reading:
+    lacking = open_breaks(at.connection, Verdict.LACKING)
+    return Reading(len(lacking), wei=sum(one.amount for one in lacking))
+
+
+def _missing_age(at: _Moment) -> Reading:
+    return at.ages({one.id: one.first_seen for one in open_breaks(at.connection, Verdict.LACKING)})
+
+
+def _over_credits(at: _Moment) -> Reading:
+    found = open_breaks(at.connection, Verdict.OVER_CREDITED)
+    return Reading(len(found), each={one.id: 1 for one in found})
+
+
+def _reconciliation_age(at: _Moment) -> Reading:
+    """How long ago a run came to its end; where none ever has, how long ago the first one began."""
+    ended = select(func.max(runs.c.finished)).where(runs.c.outcome.in_(DECIDED))
+    since = at.connection.execute(ended).scalar()
+    since = since or at.connection.execute(select(func.min(runs.c.began))).scalar()
+    return Reading(at.age_s(since) if since else None)
+
+
+def _failed_runs(at: _Moment) -> Reading:
+    ended = func.coalesce(runs.c.finished, runs.c.began)
+    failed = runs.c.outcome.in_(FAILED) & (ended > at.now - at.windows.failed_runs)
+    return Reading(at.connection.execute(select(func.count()).select_from(runs).where(failed)).scalar_one())
+
+
+def _holds(at: _Moment) -> Reading:
+    kinds = [hold.kind for hold in open_holds(at.connection) if hold.kind not in _TOLD_BY_THEMSELVES]
+    return Reading(len(kinds), each={kind.value: 1 for kind in kinds})
+
+
+def _hold_of(kind: HoldKind) -> "_Read":
+    return lambda at: Reading(sum(hold.kind is kind for hold in open_holds(at.connection)))
+
+
+def _gates_closed(at: _Moment) -> Reading:
+    """Why the newest run that might send did not, where nothing else tells it already."""
+    newest = (
+        select(runs.c.summary, runs.c.outcome)
+        .where(runs.c.applied, runs.c.outcome.in_(DECIDED))
+        .order_by(runs.c.began.desc())
+        .limit(1)
+    )
+    row = at.connection.execute(newest).first()
+    gate = row.summary.get("hold") if row and row.outcome == Outcome.HELD else None
+    told_elsewhere = {*HoldKind, *Excess, "token_refused", "another_sender"}
+    if gate is None or not told_elsewhere.isdisjoint(gate.split(", ")):
+        return Reading(0)
+    return Reading(1, each={gate: 1})
+
+
+def _plans_withheld(at: _Moment) -> Reading:
+    """The withheld plans that still name what lacks, and the amount of the largest."""
+    lacks = (
+        select(plan_items.c.payment_intent)
+        .join(purchases, purchases.c.payment_intent == plan_items.c.payment_intent)
+        .where(plan_items.c.plan == plans.c.hash, purchases.c.verdict == Verdict.LACKING)
+    )
+    chosen = select(plans.c.wei).where(plans.c.state == PlanState.WITHHELD, lacks.exists())
+    amounts = at.connection.execute(chosen).scalars().all()
+    return Reading(len(amounts), wei=max(amounts, default=0))
+
+
+def _breaker_openings(at: _Moment) -> Reading:
+    found = read_breaker(at.connection)
+    return Reading(0 if found.token_refused else found.openings_in_a_row)
+
+
+_Read = Callable[[_Moment], Reading]
+_QUANTILE: Final = 0.95
+_TOLD_BY_THEMSELVES: Final = (HoldKind.PERSON, HoldKind.INDEXER_FORGOT)
+_READ: Final[Mapping[Measure, _Read]] = {
+    Measure.MINT_SUCCESS: lambda at: Reading(share=mint_success(at.connection, at.now - at.windows.mint)),
+    Measure.MINT_LATENCY: lambda at: Reading(
+        mint_latency_s(at.connection, at.now - at.windows.mint, _QUANTILE)
+    ),
+    Measure.RETRY_QUEUE: lambda at: Reading(retry_queue(at.connection).size),
+    Measure.MISSING_PURCHASES: _missing,
+    Measure.MISSING_AGE: _missing_age,
+    Measure.OVER_CREDITS: _over_credits,
+    Measure.DOUBT_AGE: lambda at: at.ages(doubts(at.connection)),
+    Measure.UNISSUED: _counted(Verdict.UNISSUED),
+    Measure.UNPAID: _counted(Verdict.UNPAID),
+    Measure.AMBIGUOUS: _counted(Verdict.AMBIGUOUS),
+    Measure.WITHDRAWN: _counted(Verdict.WITHDRAWN),
+    Measure.RECONCILIATION_AGE: _reconciliation_age,
+    Measure.FAILED_RUNS: _failed_runs,
+    Measure.HOLDS: _holds,
+    Measure.HOLDS_BY_PERSONS: _hold_of(HoldKind.PERSON),
+    Measure.GATES_CLOSED: _gates_closed,
+    Measure.PLANS_WITHHELD: _plans_withheld,
+    Measure.BREAKER_OPENINGS: _breaker_openings,
+    Measure.TOKEN_REFUSED: lambda at: Reading(int(read_breaker(at.connection).token_refused)),
+    Measure.INDEXER_FORGOT: _hold_of(HoldKind.INDEXER_FORGOT),
+    Measure.ROUTE_BACKLOG_AGE: lambda at: at.ages(waiting_since(at.connection)),
+}
 
 
 def _minted_line() -> Exists:

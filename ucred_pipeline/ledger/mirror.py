@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Table, select, update
 
@@ -26,15 +26,18 @@ from ucred_pipeline.ledger.schema import (
     payment_records,
     payments,
 )
-from ucred_pipeline.ledger.upsert import chunks, row_of, upsert
+from ucred_pipeline.ledger.upsert import chunks, named, row_of, upsert
 
 #: What a payment stays.
-_FINAL = ("succeeded", "canceled")
+_FINAL: Final = ("succeeded", "canceled")
+_KNOWN_LINES: Final = select(credit_lines.c.key, credit_lines.c.current)
+_HOLDS_ANYTHING: Final = select(balances.c.account).where(balances.c.wei != 0).limit(1)
 
 
 def store_payments(connection: Connection, found: Sequence[Payment], read: datetime | None = None) -> int:
-    """Mirror payments, with when their read began if it is known; return how many were new or different."""
-    rows = [_payment_row(payment) for payment in found]
+    """Mirror payments, never an older read over a newer; return how many were new or different."""
+    newer = _read_after(connection, [payment.id for payment in found], read) if read else frozenset()
+    rows = [_payment_row(payment) for payment in found if payment.id not in newer]
     changed = _changed(connection, payments, "payment_intent", rows, besides="read")
     upsert(connection, payments, [row | {"read": read} for row in rows])
     mark_payments(connection, (row["payment_intent"] for row in changed))
@@ -101,7 +104,7 @@ def fallen_balances(connection: Connection, found: Sequence[BalanceReading]) -> 
 def store_credit_lines(connection: Connection, current: Sequence[CreditLine]) -> int:
     """Mirror the lines of the indexer's present life; lines of earlier lives are evidence no more."""
     rows = [_credit_row(line) for line in current]
-    known = dict(connection.execute(select(credit_lines.c.key, credit_lines.c.current)).all())
+    known = dict(connection.execute(_KNOWN_LINES).all())
     new = [row for row in rows if not known.get(row["key"], False)]
     upsert(connection, credit_lines, new)
     dropped = {key for key, was_current in known.items() if was_current} - {row["key"] for row in rows}
@@ -182,7 +185,7 @@ def _changed(
 def _existing(connection: Connection, table: Table, key: str, wanted: list[str]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for chunk in chunks(wanted):
-        for row in connection.execute(select(table).where(table.c[key].in_(chunk))).mappings():
+        for row in connection.execute(named(table.c[key]), {"names": chunk}).mappings():
             found[row[key]] = dict(row)
     return found
 
@@ -198,8 +201,8 @@ def _retire_lines(connection: Connection, keys: list[str]) -> set[str]:
 
 def _mark_named(connection: Connection, namespaces: set[str]) -> None:
     for chunk in chunks(sorted(namespaces)):
-        named = select(issuances.c.payment_intent).where(issuances.c.namespace.in_(chunk))
-        mark_payments(connection, connection.execute(named).scalars())
+        found = connection.execute(named(issuances.c.namespace), {"names": chunk})
+        mark_payments(connection, (row.payment_intent for row in found))
 
 
 def open_payments(
@@ -224,6 +227,18 @@ def not_read_since(connection: Connection, moments: Mapping[str, datetime]) -> f
     )
 
 
+def _read_after(connection: Connection, names: Iterable[str], moment: datetime) -> frozenset[str]:
+    """Those of the payments that another run, which began after a moment, has mirrored already."""
+    c = payments.c
+    later = (
+        connection.execute(
+            select(c.payment_intent).where(c.payment_intent.in_(chunk), c.read > moment)
+        ).scalars()
+        for chunk in chunks(names)
+    )
+    return frozenset(name for found in later for name in found)
+
+
 def payments_before(connection: Connection, names: Iterable[str], moment: datetime) -> frozenset[str]:
     """Those of the payments that were created before a moment."""
     c = payments.c
@@ -238,6 +253,4 @@ def payments_before(connection: Connection, names: Iterable[str], moment: dateti
 
 def holds_anything(connection: Connection) -> bool:
     """Whether any mirrored account holds UCRED."""
-    return (
-        connection.execute(select(balances.c.account).where(balances.c.wei != 0).limit(1)).first() is not None
-    )
+    return connection.execute(_HOLDS_ANYTHING).first() is not None

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from ucred_pipeline.domain.corrections import PlanItem, plan_hash
 from ucred_pipeline.domain.limits import Excess
@@ -77,10 +77,16 @@ def find_plans(connection: Connection, beginning: str) -> list[Plan]:
     return [_plan(connection, row) for row in connection.execute(chosen)]
 
 
+_IN_STATE: Final = (
+    select(plans).where(plans.c.state == bindparam("state")).order_by(plans.c.created, plans.c.hash)
+)
+_LAPSED: Final = (plans.c.state == PlanState.APPROVED) & (plans.c.expires <= bindparam("now"))
+_WITHHOLDING_LAPSED: Final = update(plans).where(_LAPSED).values(state=PlanState.WITHHELD)
+
+
 def plans_in(connection: Connection, state: PlanState) -> list[Plan]:
     """The plans in a state, oldest first."""
-    chosen = select(plans).where(plans.c.state == state).order_by(plans.c.created, plans.c.hash)
-    return [_plan(connection, row) for row in connection.execute(chosen)]
+    return [_plan(connection, row) for row in connection.execute(_IN_STATE, {"state": state}).all()]
 
 
 def approve_plan(connection: Connection, plan: Plan, signed: Signed, lasts: timedelta) -> Plan:
@@ -97,8 +103,7 @@ def approve_plan(connection: Connection, plan: Plan, signed: Signed, lasts: time
 
 def approved_plans(connection: Connection, now: datetime) -> list[Plan]:
     """The plans that were approved and whose approval still lasts; the others are withheld again."""
-    lapsed = (plans.c.state == PlanState.APPROVED) & (plans.c.expires <= now)
-    connection.execute(update(plans).where(lapsed).values(state=PlanState.WITHHELD))
+    connection.execute(_WITHHOLDING_LAPSED, {"now": now})
     return plans_in(connection, PlanState.APPROVED)
 
 

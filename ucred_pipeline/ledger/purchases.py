@@ -2,23 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
+    Select,
     bindparam,
     delete,
     exists,
     func,
     select,
-    true,
     update,
 )
 
-from ucred_pipeline.domain.clock import from_micros
+from ucred_pipeline.domain.clock import from_micros, to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, WITHDRAWN, CorrectionState, PlanItem
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.memos import CorrectionKind
@@ -27,8 +26,8 @@ from ucred_pipeline.domain.purchases import Before, Sources, continued, purchase
 from ucred_pipeline.domain.rewards import RewardTable
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.mirror import mark_groups
-from ucred_pipeline.ledger.reads import LAST_AUDIT, note
-from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
+from ucred_pipeline.ledger.safety import THE_EPOCH, current_epoch
 from ucred_pipeline.ledger.schema import (
     balances,
     corrections,
@@ -39,7 +38,7 @@ from ucred_pipeline.ledger.schema import (
     payments,
     purchases,
 )
-from ucred_pipeline.ledger.upsert import chunks, row_of, upsert
+from ucred_pipeline.ledger.upsert import chunks, named, row_of, upsert
 
 #: Reasons for which a verdict was left as it was, until there is newer evidence.
 _PROVISIONAL: Final = (
@@ -48,6 +47,96 @@ _PROVISIONAL: Final = (
     Reason.SIBLING_IN_DOUBT,
     Reason.SIBLING_WITHIN_GRACE,
     Reason.STRIPE_NOT_WHOLE,
+)
+#: The note of which purchases were young when they were judged last: those that fell due after it.
+_YOUNG_SINCE: Final = "young_since_us"
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+_MARKED: Final = select(dirty_payments.c.payment_intent)
+#: Whether a purchase waits for time to pass, was young lately, or lacks evidence that is to come.
+_WAITS: Final = (
+    purchases.c.verdict.is_(None)
+    | (func.coalesce(purchases.c.due_since, purchases.c.created) > bindparam("young_since"))
+    | purchases.c.verdict.in_([Verdict.PENDING, Verdict.IN_DOUBT])
+    | purchases.c.reason.in_([str(reason) for reason in _PROVISIONAL])
+)
+_CLEARING: Final = delete(dirty_groups)
+_WAITING: Final = select(purchases.c.judged_with).where(_WAITS)
+_STORING_VERDICTS: Final = (
+    update(purchases)
+    .where(purchases.c.payment_intent == bindparam("of"))
+    .values(
+        verdict=bindparam("its_verdict"),
+        basis=bindparam("its_basis"),
+        reason=bindparam("its_reason"),
+        judged=bindparam("at"),
+    )
+)
+_SETTLED: Final = purchases.c.verdict.in_([Verdict.CREDITED, Verdict.FOREIGN, Verdict.WITHDRAWN])
+_IS_TO_BE_READ: Final = (
+    balances.c.began.is_(None)
+    | (balances.c.began < bindparam("before"))
+    | dirty_groups.c.judged_with.is_not(None)
+    | _WAITS
+    | ~_SETTLED
+)
+_HOLDS_AT_ROOT: Final = balances.c.root.is_not(None) & (balances.c.root == bindparam("root"))
+_ACCOUNTS_TO_READ: Final = (
+    select(purchases.c.account)
+    .outerjoin(balances, balances.c.account == purchases.c.account)
+    .outerjoin(dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with)
+    .where(
+        purchases.c.account.is_not(None),
+        ~purchases.c.is_foreign,
+        _IS_TO_BE_READ,
+        func.coalesce(~_HOLDS_AT_ROOT, True),
+    )
+    .distinct()
+    .order_by(purchases.c.account)
+)
+_NAMED: Final = purchases.c.payment_intent.in_(bindparam("names", expanding=True))
+_GROUPS: Final = select(purchases.c.payment_intent, purchases.c.judged_with).where(_NAMED)
+_CORRECTED: Final = exists().where(
+    corrections.c.payment_intent == purchases.c.payment_intent,
+    corrections.c.epoch == THE_EPOCH,
+    corrections.c.state.not_in(sorted(WITHDRAWN)),
+)
+_BEFORE: Final = select(
+    purchases.c.payment_intent,
+    purchases.c.account,
+    purchases.c.namespace,
+    purchases.c.entitlement,
+    purchases.c.rule,
+    purchases.c.verdict,
+    purchases.c.moved,
+    _CORRECTED.label("corrected"),
+).where(_NAMED)
+_COUNTED: Final = (
+    select(purchases.c.verdict, func.count())
+    .where(
+        purchases.c.verdict.in_([Verdict.CREDITED, Verdict.LACKING, Verdict.OVER_CREDITED]),
+        purchases.c.due_since >= bindparam("since"),
+    )
+    .group_by(purchases.c.verdict)
+)
+_VERDICTS: Final = select(purchases.c.payment_intent, purchases.c.verdict).where(
+    _NAMED, purchases.c.verdict.is_not(None)
+)
+_UNDER_WAY_OR_REFUSED: Final = select(corrections.c.payment_intent).where(
+    corrections.c.state.in_([CorrectionState.REFUSED, *sorted(ACTIVE)]), corrections.c.epoch == THE_EPOCH
+)
+_LACKING: Final = (
+    select(purchases)
+    .where(
+        purchases.c.verdict == Verdict.LACKING,
+        purchases.c.account.is_not(None),
+        purchases.c.namespace.is_not(None),
+        purchases.c.payment_intent.not_in(_UNDER_WAY_OR_REFUSED),
+    )
+    .order_by(purchases.c.created, purchases.c.payment_intent)
+)
+_PLANNED_KINDS: Final = select(corrections.c.payment_intent, corrections.c.kind).where(
+    corrections.c.state == CorrectionState.PLANNED, corrections.c.epoch == THE_EPOCH
 )
 
 
@@ -61,10 +150,11 @@ class PurchaseRules:
 
 def refresh_purchases(connection: Connection, rules: PurchaseRules) -> int:
     """Put every marked payment together anew, and mark the accounts that it concerns."""
-    marked = list(connection.execute(select(dirty_payments.c.payment_intent)).scalars())
+    marked = list(connection.execute(_MARKED).scalars())
     for chunk in chunks(marked):
         _refresh(connection, chunk, rules)
-    connection.execute(delete(dirty_payments))
+    if marked:
+        connection.execute(delete(dirty_payments))
     return len(marked)
 
 
@@ -84,33 +174,24 @@ def mark_all_accounts(connection: Connection) -> None:
 
 def mark_pending(connection: Connection) -> None:
     """Mark the accounts whose verdicts change with time alone."""
-    mark_groups(connection, connection.execute(select(purchases.c.judged_with).where(_waits())).scalars())
+    waiting = connection.execute(_WAITING, {"young_since": _young_since(connection)})
+    mark_groups(connection, waiting.scalars())
 
 
-def _waits() -> ColumnElement[bool]:
-    """Whether a purchase waits for time to pass, or for evidence that is not there yet."""
-    p = purchases.c
-    return (
-        p.verdict.is_(None)
-        | p.verdict.in_([Verdict.PENDING, Verdict.IN_DOUBT])
-        | p.reason.in_([str(reason) for reason in _PROVISIONAL])
-    )
+def note_young(connection: Connection, since: datetime) -> None:
+    """Keep which purchases were judged while they were young: whatever was said of them may change."""
+    leave_note(connection, _YOUNG_SINCE, to_micros(since))
+
+
+def _young_since(connection: Connection) -> datetime:
+    noted = note(connection, _YOUNG_SINCE)
+    return _NEVER if noted is None else from_micros(noted)
 
 
 def store_verdicts(connection: Connection, verdicts: Sequence[Mapping[str, Any]], at: datetime) -> None:
     """Write verdicts (payment_intent, verdict, basis, reason) that changed."""
     if not verdicts:
         return
-    statement = (
-        update(purchases)
-        .where(purchases.c.payment_intent == bindparam("of"))
-        .values(
-            verdict=bindparam("its_verdict"),
-            basis=bindparam("its_basis"),
-            reason=bindparam("its_reason"),
-            judged=bindparam("at"),
-        )
-    )
     rows = [
         {
             "of": row["payment_intent"],
@@ -121,12 +202,12 @@ def store_verdicts(connection: Connection, verdicts: Sequence[Mapping[str, Any]]
         }
         for row in verdicts
     ]
-    connection.execute(statement, rows)
+    connection.execute(_STORING_VERDICTS, rows)
 
 
 def clear_marks(connection: Connection) -> None:
     """Everything that was marked has been judged."""
-    connection.execute(delete(dirty_groups))
+    connection.execute(_CLEARING)
 
 
 def count_verdicts(connection: Connection) -> dict[str, int]:
@@ -141,26 +222,9 @@ def accounts_to_read(connection: Connection, before: datetime, root: str) -> lis
 
     One whose balance is known to hold at the present `root` need not be read again.
     """
-    joined = purchases.outerjoin(balances, balances.c.account == purchases.c.account).outerjoin(
-        dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
-    )
-    settled = purchases.c.verdict.in_([Verdict.CREDITED, Verdict.FOREIGN, Verdict.WITHDRAWN])
-    wanted = (
-        balances.c.began.is_(None)
-        | (balances.c.began < before)
-        | dirty_groups.c.judged_with.is_not(None)
-        | _waits()
-        | ~settled
-    )
-    known = balances.c.root.is_not(None) & (balances.c.root == root)
-    chosen = (
-        select(purchases.c.account)
-        .select_from(joined)
-        .where(purchases.c.account.is_not(None), ~purchases.c.is_foreign, wanted, func.coalesce(~known, True))
-        .distinct()
-        .order_by(purchases.c.account)
-    )
-    return [account for account in connection.execute(chosen).scalars() if account is not None]
+    told = {"before": before, "root": root, "young_since": _young_since(connection)}
+    chosen = connection.execute(_ACCOUNTS_TO_READ, told).scalars()
+    return [account for account in chosen if account is not None]
 
 
 def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> None:
@@ -175,39 +239,22 @@ def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> 
         if one is not None
     ]
     gone = set(before) - {purchase.payment_intent for purchase in found}
-    connection.execute(delete(purchases).where(purchases.c.payment_intent.in_(sorted(gone))))
+    if gone:
+        connection.execute(delete(purchases).where(purchases.c.payment_intent.in_(sorted(gone))))
     upsert(connection, purchases, [row_of(purchase) for purchase in found])
     mark_groups(connection, {*groups.values(), *(purchase.judged_with for purchase in found)})
 
 
 def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
-    p = purchases.c
-    corrected = exists().where(
-        corrections.c.payment_intent == p.payment_intent,
-        corrections.c.epoch == current_epoch(connection),
-        corrections.c.state.not_in(sorted(WITHDRAWN)),
-    )
-    chosen = select(
-        p.payment_intent,
-        p.account,
-        p.namespace,
-        p.entitlement,
-        p.rule,
-        p.verdict,
-        p.moved,
-        corrected.label("corrected"),
-    ).where(p.payment_intent.in_(names))
+    rows = connection.execute(_BEFORE, {"names": names})
     return {
         name: Before(account, namespace, wei, rule, Verdict(verdict) if verdict else None, moved, has_one)
-        for name, account, namespace, wei, rule, verdict, moved, has_one in connection.execute(chosen)
+        for name, account, namespace, wei, rule, verdict, moved, has_one in rows
     }
 
 
 def _groups_of(connection: Connection, names: list[str]) -> dict[str, str]:
-    chosen = select(purchases.c.payment_intent, purchases.c.judged_with).where(
-        purchases.c.payment_intent.in_(names)
-    )
-    return dict(connection.execute(chosen).all())
+    return dict(connection.execute(_GROUPS, {"names": names}).all())
 
 
 def _sources(connection: Connection, names: list[str]) -> Iterator[Sources]:
@@ -226,7 +273,7 @@ def _sources(connection: Connection, names: list[str]) -> Iterator[Sources]:
 
 
 def _named(connection: Connection, table: Any, names: list[str]) -> Iterator[Any]:
-    return iter(connection.execute(select(table).where(table.c.payment_intent.in_(names))).mappings())
+    return iter(connection.execute(named(table.c.payment_intent), {"names": names}).mappings())
 
 
 def payment_of(row: Mapping[str, Any]) -> Payment:
@@ -242,35 +289,21 @@ class Days:
     since: datetime | None = None
     until: datetime | None = None
 
-    def chosen(self) -> ColumnElement[bool]:
-        """The condition on purchases."""
-        bounds = []
+    def among(self, chosen: Select[Any]) -> Select[Any]:
+        """Limit a choice of purchases to these days."""
         if self.since is not None:
-            bounds.append(purchases.c.created >= self.since)
+            chosen = chosen.where(purchases.c.created >= self.since)
         if self.until is not None:
-            bounds.append(purchases.c.created < self.until)
-        return and_(true(), *bounds)
+            chosen = chosen.where(purchases.c.created < self.until)
+        return chosen
 
 
 def lacking_items(connection: Connection, days: Days) -> list[PlanItem]:
     """What lacks within the days, the oldest first, without what is under way or was refused."""
-    now_waiting = select(corrections.c.payment_intent).where(
-        corrections.c.state.in_([CorrectionState.REFUSED, *sorted(ACTIVE)]),
-        corrections.c.epoch == current_epoch(connection),
-    )
-    chosen = (
-        select(purchases)
-        .where(
-            purchases.c.verdict == Verdict.LACKING,
-            purchases.c.account.is_not(None),
-            purchases.c.namespace.is_not(None),
-            purchases.c.payment_intent.not_in(now_waiting),
-            days.chosen(),
-        )
-        .order_by(purchases.c.created, purchases.c.payment_intent)
-    )
-    epoch = current_epoch(connection)
-    kinds = _planned_kinds(connection, epoch)
+    found = connection.execute(days.among(_LACKING)).all()
+    if not found:
+        return []
+    epoch, kinds = current_epoch(connection), _planned_kinds(connection)
     return [
         PlanItem(
             payment_intent=row.payment_intent,
@@ -280,27 +313,18 @@ def lacking_items(connection: Connection, days: Days) -> list[PlanItem]:
             kind=kinds.get(row.payment_intent, CorrectionKind.CORRECTION),
             epoch=epoch,
         )
-        for row in connection.execute(chosen)
+        for row in found
     ]
 
 
-def _planned_kinds(connection: Connection, epoch: int) -> dict[str, CorrectionKind]:
+def _planned_kinds(connection: Connection) -> dict[str, CorrectionKind]:
     """A credit that support began and that is still planned goes on as support's."""
-    chosen = select(corrections.c.payment_intent, corrections.c.kind).where(
-        corrections.c.state == CorrectionState.PLANNED, corrections.c.epoch == epoch
-    )
-    return {row.payment_intent: CorrectionKind(row.kind) for row in connection.execute(chosen)}
+    return {row.payment_intent: CorrectionKind(row.kind) for row in connection.execute(_PLANNED_KINDS)}
 
 
 def lacking_share(connection: Connection, since: datetime) -> tuple[int, int]:
     """Count the purchases that fell due since then and are settled, and those of them that lack."""
-    settled = [Verdict.CREDITED, Verdict.LACKING, Verdict.OVER_CREDITED]
-    chosen = (
-        select(purchases.c.verdict, func.count())
-        .where(purchases.c.verdict.in_(settled), purchases.c.due_since >= since)
-        .group_by(purchases.c.verdict)
-    )
-    counts: dict[str | None, int] = dict(connection.execute(chosen).all())
+    counts: dict[str | None, int] = dict(connection.execute(_COUNTED, {"since": since}).all())
     return sum(counts.values()), counts.get(Verdict.LACKING, 0)
 
 
@@ -308,10 +332,8 @@ def verdicts_of(connection: Connection, payment_intents: Sequence[str]) -> dict[
     """The verdicts of the purchases that have one."""
     found: dict[str, Verdict] = {}
     for chunk in chunks(payment_intents):
-        chosen = select(purchases.c.payment_intent, purchases.c.verdict).where(
-            purchases.c.payment_intent.in_(chunk), purchases.c.verdict.is_not(None)
-        )
-        found.update({row.payment_intent: Verdict(row.verdict) for row in connection.execute(chosen)})
+        rows = connection.execute(_VERDICTS, {"names": chunk})
+        found.update({row.payment_intent: Verdict(row.verdict) for row in rows})
     return found
 
 

@@ -6,13 +6,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, insert, select
 
 from ucred_pipeline.ledger.schema import notes, reads, sweep_windows
 from ucred_pipeline.ledger.upsert import row_of, upsert
 
 #: The note of the newest audit: `{"root", "began_us"}`.
 LAST_AUDIT: Final = "last_audit"
+
+
+def doubt_note(attempt: str) -> str:
+    """Name the note of the balance that was seen first after a doubt could be settled."""
+    return f"doubt:{attempt}"
 
 
 class Source(StrEnum):
@@ -39,33 +44,38 @@ class Read:
     detail: Mapping[str, Any]
 
 
+_NEWEST: Final = (
+    select(reads).where(reads.c.source == bindparam("source")).order_by(reads.c.id.desc()).limit(1)
+)
+_NEWEST_CLOSED: Final = _NEWEST.where(reads.c.closed)
+_NEWEST_CLOSED_OF_RUN: Final = _NEWEST_CLOSED.where(reads.c.run_id == bindparam("run_id"))
+_SAVING: Final = insert(reads)
+_NOTE: Final = select(notes.c.value).where(notes.c.name == bindparam("name"))
+
+
 def save_read(connection: Connection, read: Read) -> None:
     """Keep what a read covered."""
-    connection.execute(insert(reads).values(row_of(read)))
+    connection.execute(_SAVING, row_of(read))
 
 
 def last_closed(connection: Connection, source: Source) -> Read | None:
     """The newest read of a source that was whole."""
-    return _newest(connection, (reads.c.source == source) & reads.c.closed)
+    return _read(connection, _NEWEST_CLOSED, source=source)
 
 
 def closed_read_of(connection: Connection, source: Source, run_id: str) -> Read | None:
     """The newest whole read of a source by one run; others may read the same source meanwhile."""
-    return _newest(connection, (reads.c.source == source) & reads.c.closed & (reads.c.run_id == run_id))
+    return _read(connection, _NEWEST_CLOSED_OF_RUN, source=source, run_id=run_id)
 
 
 def was_read_whole(connection: Connection, source: Source, since: datetime) -> bool:
     """Whether the newest read of a source was whole, and began since then."""
-    newest = _newest(connection, reads.c.source == source)
+    newest = _read(connection, _NEWEST, source=source)
     return newest is not None and newest.closed and newest.began >= since
 
 
-def _newest(connection: Connection, condition: Any) -> Read | None:
-    row = (
-        connection.execute(select(reads).where(condition).order_by(reads.c.id.desc()).limit(1))
-        .mappings()
-        .first()
-    )
+def _read(connection: Connection, chosen: Select[Any], **which: str) -> Read | None:
+    row = connection.execute(chosen, which).mappings().first()
     if row is None:
         return None
     told = {name: row[name] for name in Read.__dataclass_fields__}
@@ -92,7 +102,7 @@ def forget_windows(connection: Connection) -> None:
 
 def note(connection: Connection, name: str) -> Any:
     """Read a note that one run left for the next; None where there is none."""
-    return connection.execute(select(notes.c.value).where(notes.c.name == name)).scalar()
+    return connection.execute(_NOTE, {"name": name}).scalar()
 
 
 def leave_note(connection: Connection, name: str, value: Any) -> None:

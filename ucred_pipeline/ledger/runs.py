@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from ucred_pipeline.ledger.schema import runs
 
+#: The job that reads everything: only its runs tell how fresh the figures are.
+RECONCILIATION: Final = "reconciliation"
+
 
 class Outcome(StrEnum):
-    """How a run ended."""
+    """How a run ended; `retried`: its process died, and Dagster ran it again."""
 
     RUNNING = "running"
     DONE = "done"
@@ -21,6 +24,12 @@ class Outcome(StrEnum):
     SOURCE_UNREADABLE = "source_unreadable"
     SETTINGS = "settings"
     FAULT = "fault"
+    RETRIED = "retried"
+
+
+#: A run that came to its end, whatever it found; and one that did not.
+DECIDED: Final = (Outcome.DONE, Outcome.UNSETTLED, Outcome.HELD)
+FAILED: Final = (Outcome.SOURCE_UNREADABLE, Outcome.SETTINGS, Outcome.FAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Run:
     outcome: Outcome
     detail: str
     summary: Mapping[str, Any]
+    job: str = RECONCILIATION
 
 
 def begin_run(connection: Connection, run: Run) -> None:
@@ -69,12 +79,18 @@ def find_run(connection: Connection, run_id: str) -> Run | None:
 
 
 def last_run(connection: Connection, *outcomes: Outcome) -> Run | None:
-    """The newest run, or the newest that ended so."""
-    chosen = select(runs).order_by(runs.c.began.desc()).limit(1)
+    """The newest reconciliation, or the newest that ended so."""
+    chosen = select(runs).where(runs.c.job == RECONCILIATION).order_by(runs.c.began.desc()).limit(1)
     if outcomes:
         chosen = chosen.where(runs.c.outcome.in_(outcomes))
     row = connection.execute(chosen).mappings().first()
     return _run(row) if row else None
+
+
+def running_runs(connection: Connection) -> list[Run]:
+    """The runs of every job that have not said how they ended, oldest first."""
+    chosen = select(runs).where(runs.c.outcome == Outcome.RUNNING).order_by(runs.c.began)
+    return [_run(row) for row in connection.execute(chosen).mappings()]
 
 
 def _run(row: RowMapping) -> Run:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
+from ucred_pipeline.domain.answers import Effect
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.history import Entry, record
@@ -30,6 +32,7 @@ class HoldKind(StrEnum):
     LEDGER_LOST = "ledger_lost"
     CONTRADICTION = "contradiction"
     BREAKER = "breaker"
+    RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +65,27 @@ class Breaker:
     token_refused: bool
 
 
+_EPOCH: Final = select(func.max(epochs.c.number))
+#: The number of the present epoch, within another statement.
+THE_EPOCH: Final = _EPOCH.scalar_subquery()
+_EPOCH_OPENED: Final = select(epochs.c.opened).order_by(epochs.c.number.desc()).limit(1)
+_OPEN_HOLDS: Final = select(holds).where(holds.c.released.is_(None)).order_by(holds.c.id)
+
+
 def current_epoch(connection: Connection) -> int:
     """The number of the present epoch: one life of the indexer's state, as persons decided."""
-    return int(connection.execute(select(func.max(epochs.c.number))).scalar_one())
+    return int(connection.execute(_EPOCH).scalar_one())
 
 
 def epoch_opened(connection: Connection) -> datetime:
     """When the present epoch began; the first one always was."""
-    newest = select(epochs.c.opened).order_by(epochs.c.number.desc()).limit(1)
-    opened: datetime = connection.execute(newest).scalar_one()
+    opened: datetime = connection.execute(_EPOCH_OPENED).scalar_one()
     return opened
 
 
 def open_holds(connection: Connection) -> list[Hold]:
     """The holds in force, oldest first."""
-    rows = connection.execute(select(holds).where(holds.c.released.is_(None)).order_by(holds.c.id))
+    rows = connection.execute(_OPEN_HOLDS)
     return [Hold(row.id, HoldKind(row.kind), row.detail, row.raised, row.raised_by) for row in rows]
 
 
@@ -91,19 +100,26 @@ def raise_hold(connection: Connection, kind: HoldKind, signed: Signed) -> bool:
     return True
 
 
+def raise_hold_anew(connection: Connection, kind: HoldKind, signed: Signed) -> None:
+    """Raise a hold as of now; one of the same kind that is in force already ends."""
+    _release(connection, [hold for hold in open_holds(connection) if hold.kind is kind], signed)
+    raise_hold(connection, kind, signed)
+
+
 def release_holds(connection: Connection, signed: Signed) -> list[Hold]:
     """Release every hold in force, and close the breaker."""
     released = open_holds(connection)
-    connection.execute(
-        update(holds)
-        .where(holds.c.released.is_(None))
-        .values(released=signed.at, released_by=signed.actor, release_reason=signed.reason)
-    )
-    for hold in released:
-        told = {"reason": signed.reason}
-        record(connection, Entry(signed.at, signed.actor, f"hold:{hold.kind}", "released", told))
+    _release(connection, released, signed)
     connection.execute(update(breaker).values(doubts_in_a_row=0, openings_in_a_row=0, one_at_a_time=True))
     return released
+
+
+def _release(connection: Connection, released: list[Hold], signed: Signed) -> None:
+    for hold in released:
+        ended = {"released": signed.at, "released_by": signed.actor, "release_reason": signed.reason}
+        connection.execute(update(holds).where(holds.c.id == hold.id).values(ended))
+        told = {"reason": signed.reason}
+        record(connection, Entry(signed.at, signed.actor, f"hold:{hold.kind}", "released", told))
 
 
 def open_epoch(connection: Connection, signed: Signed) -> int:
@@ -155,16 +171,17 @@ def read_breaker(connection: Connection) -> Breaker:
     return Breaker(row.doubts_in_a_row, row.openings_in_a_row, row.one_at_a_time, row.token_refused)
 
 
-def note_doubt(connection: Connection) -> int:
-    """Count one more doubt in a row, and return how many there are."""
-    doubts = read_breaker(connection).doubts_in_a_row + 1
-    connection.execute(update(breaker).values(doubts_in_a_row=doubts))
-    return doubts
+def note_answer(connection: Connection, effect: Effect) -> int:
+    """Count what a request came to, and return how many in a row have ended in doubt by now.
 
-
-def note_clear_answer(connection: Connection) -> None:
-    """A credit was acknowledged: the indexer answers again."""
-    connection.execute(update(breaker).values(doubts_in_a_row=0, openings_in_a_row=0, one_at_a_time=False))
+    An acknowledged credit shows that the indexer answers again; one that had no effect shows neither.
+    """
+    if effect is Effect.APPLIED:
+        well = {"doubts_in_a_row": 0, "openings_in_a_row": 0, "one_at_a_time": False}
+        connection.execute(update(breaker).values(well))
+    elif effect is Effect.IN_DOUBT:
+        connection.execute(update(breaker).values(doubts_in_a_row=breaker.c.doubts_in_a_row + 1))
+    return read_breaker(connection).doubts_in_a_row
 
 
 def open_breaker(connection: Connection, longest: int, signed: Signed, *, token_refused: bool) -> None:

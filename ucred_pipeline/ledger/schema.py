@@ -2,10 +2,10 @@
 
 Mirrors of the outside (`payments`, `payment_records`, `issuances`, `balances`, `credit_lines`,
 `mint_lines`), what each read covered (`reads`), what was concluded (`purchases`, `breaks`), what is
-done about it (`plans`, `plan_items`, `corrections`, `attempts`, `holds`, `decisions`), and what
-happened (`history`, `runs`). Amounts are wei as decimal digits, times UTC microseconds since 1970.
-Triggers and partial indexes, which hold the invariants of corrections whoever writes, are in the
-migrations.
+done about it (`plans`, `plan_items`, `corrections`, `attempts`, `epoch_anchors`, `holds`, `decisions`), what
+happened (`history`, `runs`, `reconciliation_days`), and who is told of it (`alerts`, `silences`, `outbox`).
+Amounts are wei as decimal digits, times UTC microseconds since 1970. Triggers and partial indexes, which
+hold the invariants of corrections whoever writes, are in the migrations.
 """
 
 from typing import Final
@@ -305,6 +305,24 @@ Index(
 )
 Index("ix_attempts_began", attempts.c.began)
 
+epoch_anchors = Table(
+    "epoch_anchors",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("epoch", Integer, ForeignKey("epochs.number"), nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("began", Moment, nullable=False),
+    Column("acknowledged", Moment),
+)
+Index(
+    "uq_epoch_anchors_one_for_an_epoch",
+    epoch_anchors.c.epoch,
+    unique=True,
+    sqlite_where=epoch_anchors.c.acknowledged.is_not(None),
+    postgresql_where=epoch_anchors.c.acknowledged.is_not(None),
+)
+
 decisions = Table(
     "decisions",
     metadata,
@@ -368,6 +386,17 @@ runs = Table(
     Column("outcome", String(32), nullable=False),
     Column("detail", Text, nullable=False),
     Column("summary", JSON, nullable=False),
+    Column("job", String(64), nullable=False, server_default=text("'reconciliation'")),
+)
+
+reconciliation_days = Table(
+    "reconciliation_days",
+    metadata,
+    Column("day", String(10), primary_key=True),
+    Column("changed", Moment),
+    Column("reconciled", Moment),
+    Column("failed", Moment),
+    Column("failure", String(32)),
 )
 
 notes = Table(
@@ -375,4 +404,55 @@ notes = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", JSON, nullable=False),
+)
+
+# Who is told of what
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("key", String(32), primary_key=True),
+    Column("name", String(32), nullable=False, index=True),
+    Column("labels", JSON, nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("told", Text, nullable=False),
+    Column("bad_in_a_row", Integer, nullable=False),
+    Column("good_in_a_row", Integer, nullable=False),
+    Column("fired", Moment),
+    Column("resolved", Moment),
+    Column("announced", Moment),
+    Column("is_announced", Boolean, nullable=False),
+    Column("remind_at", Moment),
+    Column("withheld", Boolean, nullable=False),
+    Column("acknowledged", Moment),
+    Column("acknowledged_by", Text),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(32), nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("until", Moment, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("alert", String(32), nullable=False),
+    Column("route", String(16), nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created", Moment, nullable=False),
+    Column("due", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_until", Moment),
+    Column("delivered", Moment),
+    Index("ix_outbox_route_delivered", "route", "delivered", "id"),
 )

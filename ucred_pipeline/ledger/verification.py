@@ -13,11 +13,11 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from ucred_pipeline.ledger.history import BEGINNING, hash_of
-from ucred_pipeline.ledger.schema import attempts, corrections, history, holds
+from ucred_pipeline.ledger.schema import attempts, corrections, epoch_anchors, history, holds
 
 _AT_ONCE: Final = 5000
 _RAISED: Final = "raised"
-_TOLD: Final = ("correction:", "attempt:", "hold:")
+_TOLD: Final = ("correction:", "attempt:", "anchor:", "hold:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +119,9 @@ def _states(connection: Connection) -> Iterator[tuple[str, str]]:
         select(attempts.c.correction, attempts.c.number, attempts.c.state)
     ):
         yield f"attempt:{name}.{number}", state
+    for account, acknowledged in connection.execute(
+        select(epoch_anchors.c.account, epoch_anchors.c.acknowledged)
+    ):
+        yield f"anchor:{account}", "sending" if acknowledged is None else "acknowledged"
     for kind in connection.execute(select(holds.c.kind).where(holds.c.released.is_(None))).scalars():
         yield f"hold:{kind}", _RAISED

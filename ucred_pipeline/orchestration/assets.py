@@ -5,16 +5,17 @@ What they call knows no Dagster. Nothing that is handed to Dagster carries an ad
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
 
 from ucred_pipeline.domain.money import format_ucred
+from ucred_pipeline.domain.thresholds import Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import Break, open_breaks
-from ucred_pipeline.ledger.measures import Share, coverage, mint_success
-from ucred_pipeline.ledger.purchases import count_verdicts
+from ucred_pipeline.ledger.measures import RetryQueue, coverage, mint_success, retry_queue
+from ucred_pipeline.ledger.purchases import Days, count_verdicts
 from ucred_pipeline.ledger.reads import Read
 from ucred_pipeline.orchestration import checks, crediting, judgement, reading, summary
 from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets
@@ -25,6 +26,9 @@ from ucred_pipeline.sources.errors import SourceUnreadable
 
 DAYS: Final = days_from(load_rules(os.environ.get("UCRED_CONFIG")).purchases.first_day)
 _OWNERS: Final = ["team:payments"]
+#: One step at a time of each: Stripe's quota is shared, and one process sends at a time anyway.
+STRIPE_POOL: Final = "stripe"
+CREDITS_POOL: Final = "credits"
 _MOST_ROWS: Final = 20
 
 _STRIPE_DASHBOARD: Final = "https://dashboard.stripe.com/payments/"
@@ -39,7 +43,11 @@ class SendConfig(dg.Config):
 
 
 def _asset(
-    group: str, kinds: set[str], deps: Sequence[Any] = (), specs: Sequence[dg.AssetCheckSpec] = ()
+    group: str,
+    kinds: set[str],
+    deps: Sequence[Any] = (),
+    specs: Sequence[dg.AssetCheckSpec] = (),
+    pool: str | None = None,
 ) -> Callable[[Callable[..., Iterator[Told]]], dg.AssetsDefinition]:
     return dg.asset(
         partitions_def=DAYS,
@@ -48,6 +56,7 @@ def _asset(
         deps=list(deps),
         check_specs=list(specs),
         owners=_OWNERS,
+        pool=pool,
     )
 
 
@@ -56,7 +65,8 @@ def _reported(
 ) -> Iterator[Told]:
     """Do a step's work; when it goes wrong, keep how the run ended and show nobody a secret."""
     days = scope_of(context.partition_keys, context.run.tags)
-    summary.start(pipeline, context.run.run_id, days, applied=_may_send(context))
+    applied = is_asked_to_send(context.run.run_config)
+    summary.start(pipeline, context.run.run_id, days, applied=applied, job=context.run.job_name)
     try:
         yield from work()
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends here without its text
@@ -67,11 +77,10 @@ def _reported(
         raise dg.Failure(description=told, allow_retries=False) from None
 
 
-def _may_send(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run was launched to send credits, by the one place in its configuration that says so."""
-    configured: Mapping[str, Any] = context.run.run_config
-    step = configured.get("ops", {}).get("corrective_credits", {})
-    return bool(step.get("config", {}).get("apply", False))
+def is_asked_to_send(run_config: Mapping[str, Any]) -> bool:
+    """Whether a run was launched to send credits, by the one step in its configuration that says so."""
+    steps: Mapping[str, Any] = run_config.get("ops", {})
+    return any(step.get("config", {}).get("apply", False) for step in steps.values())
 
 
 def _read_result(read: Read) -> dg.MaterializeResult:
@@ -82,7 +91,7 @@ def _read_result(read: Read) -> dg.MaterializeResult:
     )
 
 
-@_asset("sources", {"stripe"}, specs=[checks.read_whole("stripe_payments")])
+@_asset("sources", {"stripe"}, specs=[checks.read_whole("stripe_payments")], pool=STRIPE_POOL)
 def stripe_payments(
     context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[Told]:
@@ -153,7 +162,7 @@ def purchases(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[Pipe
 
     def work() -> Iterator[Told]:
         settled = crediting.settle(pipeline, context.run.run_id)
-        judged = judgement.judge_marked(pipeline)
+        judged = judgement.judge_marked(pipeline, _read_whole(context, pipeline))
         _mark_days(context, judged.days)
         with pipeline.ledger.read() as connection:
             verdicts, found = count_verdicts(connection), open_breaks(connection)
@@ -200,7 +209,7 @@ def purchases_lacking_ucred(
     yield from _reported(context, pipeline, work)
 
 
-@_asset("corrections", {"rust"}, deps=[purchases_lacking_ucred])
+@_asset("corrections", {"rust"}, deps=[purchases_lacking_ucred], pool=CREDITS_POOL)
 def corrective_credits(
     context: dg.AssetExecutionContext, config: SendConfig, pipeline: dg.ResourceParam[Pipeline]
 ) -> Iterator[Told]:
@@ -217,7 +226,7 @@ def corrective_credits(
             if config.apply
             else crediting.would_credit(pipeline, planned)
         )
-        judgement.judge_marked(pipeline)
+        judgement.judge_marked(pipeline, _read_whole(context, pipeline))
         newest = planned.newest.hash if planned.newest else None
         summary.finish(pipeline, context.run.run_id, credited, newest)
         yield dg.MaterializeResult(
@@ -244,6 +253,7 @@ def mint_metrics(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[P
         since = pipeline.clock.now() - window
         with pipeline.ledger.read() as connection:
             success, covered = mint_success(connection, since), coverage(connection)
+            queue = retry_queue(connection)
         yield from checks.check_measures(pipeline)
         yield dg.MaterializeResult(
             metadata={
@@ -252,6 +262,7 @@ def mint_metrics(context: dg.AssetExecutionContext, pipeline: dg.ResourceParam[P
                 "owed_in_window": success.whole,
                 "covered": covered.part,
                 "owed": covered.whole,
+                **queue_told(queue, pipeline.clock.now()),
             }
         )
 
@@ -270,6 +281,11 @@ ASSETS: Final = [
 ]
 
 
+def _read_whole(context: dg.AssetExecutionContext, pipeline: Pipeline) -> list[Days]:
+    days = scope_of(context.partition_keys, context.run.tags)
+    return reading.days_read_whole(pipeline, context.run.run_id, days)
+
+
 def _mark_days(context: dg.AssetExecutionContext, days: Sequence[str]) -> None:
     """Tell Dagster of the other days that a run over more than its partitions has judged.
 
@@ -280,6 +296,12 @@ def _mark_days(context: dg.AssetExecutionContext, days: Sequence[str]) -> None:
         for day in sorted(set(days) - set(context.partition_keys)):
             if day >= first:
                 context.log_event(dg.AssetMaterialization(context.asset_key, partition=day))
+
+
+def queue_told(queue: RetryQueue, now: datetime) -> dict[str, int | float]:
+    """Say how deep the retry queue is, and how long its oldest item has waited."""
+    waited = (now - queue.oldest) / timedelta(seconds=1) if queue.oldest else 0.0
+    return {"retry_queue": queue.size, "oldest_retry_s": waited}
 
 
 def _failed(share: Share) -> float:

@@ -1,17 +1,19 @@
 """The asset checks: what each looks at, and when it turns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from math import isinf
-from typing import Final
+from typing import Final, Self
 
 import dagster as dg
 
 from ucred_pipeline.corrections.planning import Planned
+from ucred_pipeline.domain import thresholds
 from ucred_pipeline.domain.money import format_ucred
-from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.measures import mint_latency_s, mint_success, oldest_doubt, retry_queue
-from ucred_pipeline.ledger.purchases import count_verdicts
+from ucred_pipeline.domain.thresholds import Measure, Reading, Share, Threshold
+from ucred_pipeline.ledger.days import failed_days
+from ucred_pipeline.ledger.measures import Windows, read_measures, retry_queue
 from ucred_pipeline.ledger.reads import Read
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
@@ -23,9 +25,18 @@ MINT_LATENCY: Final = "mint_latency"
 RETRY_QUEUE: Final = "retry_queue"
 OVER_CREDITS: Final = "over_credits"
 DOUBTS: Final = "doubts_by_age"
+NO_RED_DAY: Final = "no_red_day"
 
 _CRITICAL, _WARNING = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-_QUANTILE: Final = 0.95
+#: What is held against a threshold in a run; the alerts look at these and at more.
+_CHECKED: Final = (
+    thresholds.MINT_SUCCESS,
+    thresholds.MINT_LATENCY,
+    thresholds.RETRY_QUEUE,
+    thresholds.OVER_CREDITS,
+    thresholds.DOUBTS,
+)
+_MOST_ROWS: Final = 20
 
 
 def read_whole(asset: str) -> dg.AssetCheckSpec:
@@ -62,6 +73,7 @@ def measures(asset: str) -> list[dg.AssetCheckSpec]:
         RETRY_QUEUE: "Few corrections wait to be sent again or settled.",
         OVER_CREDITS: "Nobody was credited more than was owed.",
         DOUBTS: "No doubt is older than a person should let it grow.",
+        NO_RED_DAY: "The last run of every day came through: a check shows its newest evaluation only.",
     }
     return [dg.AssetCheckSpec(name, asset=asset, description=text) for name, text in told.items()]
 
@@ -107,75 +119,99 @@ def check_plan(planned: Planned) -> dg.AssetCheckResult:
 
 def check_measures(pipeline: Pipeline) -> Iterator[dg.AssetCheckResult]:
     """Hold the measures of the mint against the thresholds."""
-    yield _success(pipeline)
-    yield _latency(pipeline)
-    yield _queue(pipeline)
-    yield _over_credits(pipeline)
-    yield _doubts(pipeline)
+    look = _Look.of(pipeline)
+    yield _success(look)
+    yield _latency(look)
+    yield _queue(pipeline, look)
+    yield _over_credits(look)
+    yield _doubts(look)
+    yield _red_days(pipeline)
 
 
-def _success(pipeline: Pipeline) -> dg.AssetCheckResult:
-    limits, now = pipeline.settings.rules.thresholds, pipeline.clock.now()
-    with pipeline.ledger.read() as connection:
-        share = mint_success(connection, now - timedelta(hours=limits.mint_success_window_hours))
-    return dg.AssetCheckResult(
-        check_name=MINT_SUCCESS,
-        passed=not share.is_below(limits.mint_success_percent, least=limits.mint_success_from_purchases),
-        severity=_CRITICAL,
-        metadata={
-            "minted": share.part,
-            "owed": share.whole,
-            "failure_ratio": share.missed / share.whole if share.whole else 0.0,
-            "limit_percent": limits.mint_success_percent,
-        },
-    )
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was measured, and the limits."""
+
+    readings: Mapping[Measure, Reading]
+    limits: Mapping[str, float]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline) -> Self:
+        limits = pipeline.settings.rules.thresholds
+        windows = Windows.of(limits.mint_success_window_hours, limits.failed_runs_window_hours)
+        with pipeline.ledger.read() as connection:
+            found = read_measures(
+                connection, [one.measure for one in _CHECKED], windows, pipeline.clock.now()
+            )
+        return cls(found, limits.by_key)
+
+    def result(
+        self,
+        name: str,
+        threshold: Threshold,
+        severity: dg.AssetCheckSeverity,
+        told: Mapping[str, float | str],
+    ) -> dg.AssetCheckResult:
+        """The check passes unless its measure is bad; of what is not known nothing bad is said."""
+        bad = threshold.is_bad(self.readings[threshold.measure], self.limits)
+        return dg.AssetCheckResult(check_name=name, passed=not bad, severity=severity, metadata=told)
 
 
-def _latency(pipeline: Pipeline) -> dg.AssetCheckResult:
-    limits, now = pipeline.settings.rules.thresholds, pipeline.clock.now()
-    since = now - timedelta(hours=limits.mint_success_window_hours)
-    with pipeline.ledger.read() as connection:
-        seconds = mint_latency_s(connection, since, _QUANTILE)
+def _success(look: _Look) -> dg.AssetCheckResult:
+    share = look.readings[Measure.MINT_SUCCESS].share or Share(0, 0)
+    told = {
+        "minted": share.part,
+        "owed": share.whole,
+        "failure_ratio": share.missed / share.whole if share.whole else 0.0,
+        "limit_percent": thresholds.MINT_SUCCESS.limit_in(look.limits),
+    }
+    return look.result(MINT_SUCCESS, thresholds.MINT_SUCCESS, _CRITICAL, told)
+
+
+def _latency(look: _Look) -> dg.AssetCheckResult:
+    seconds = look.readings[Measure.MINT_LATENCY].value
     if seconds is None:
         told = "no log tells when credits arrived"
     else:
         told = "later than any: too many are missing" if isinf(seconds) else f"{seconds:.3f}"
-    return dg.AssetCheckResult(
-        check_name=MINT_LATENCY,
-        passed=seconds is None or seconds <= limits.mint_latency_s,
-        severity=_WARNING,
-        metadata={"p95_s": told, "limit_s": limits.mint_latency_s},
-    )
+    limit = thresholds.MINT_LATENCY.limit_in(look.limits)
+    return look.result(MINT_LATENCY, thresholds.MINT_LATENCY, _WARNING, {"p95_s": told, "limit_s": limit})
 
 
-def _queue(pipeline: Pipeline) -> dg.AssetCheckResult:
+def _queue(pipeline: Pipeline, look: _Look) -> dg.AssetCheckResult:
     with pipeline.ledger.read() as connection:
-        queue = retry_queue(connection)
-    limit = pipeline.settings.rules.thresholds.retry_queue
-    return dg.AssetCheckResult(
-        check_name=RETRY_QUEUE,
-        passed=queue.size <= limit,
-        severity=_WARNING,
-        metadata={"size": queue.size, "limit": limit},
-    )
+        oldest = retry_queue(connection).oldest
+    waited = (pipeline.clock.now() - oldest) / timedelta(seconds=1) if oldest else 0.0
+    size, limit = look.readings[Measure.RETRY_QUEUE].value or 0, thresholds.RETRY_QUEUE.limit_in(look.limits)
+    told = {"size": size, "limit": limit, "oldest_s": waited}
+    return look.result(RETRY_QUEUE, thresholds.RETRY_QUEUE, _WARNING, told)
 
 
-def _over_credits(pipeline: Pipeline) -> dg.AssetCheckResult:
+def _over_credits(look: _Look) -> dg.AssetCheckResult:
+    told = {"over_credited": look.readings[Measure.OVER_CREDITS].value or 0}
+    return look.result(OVER_CREDITS, thresholds.OVER_CREDITS, _CRITICAL, told)
+
+
+def _doubts(look: _Look) -> dg.AssetCheckResult:
+    told = {
+        "oldest_s": look.readings[Measure.DOUBT_AGE].value or 0.0,
+        "limit_s": thresholds.DOUBTS.limit_in(look.limits),
+    }
+    return look.result(DOUBTS, thresholds.DOUBTS, _WARNING, told)
+
+
+def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
     with pipeline.ledger.read() as connection:
-        count = count_verdicts(connection)[Verdict.OVER_CREDITED]
-    return dg.AssetCheckResult(
-        check_name=OVER_CREDITS, passed=count == 0, severity=_CRITICAL, metadata={"over_credited": count}
+        red = failed_days(connection)
+    rows = "\n".join(
+        f"| {one.day} | {one.failure} | {one.since:%Y-%m-%d %H:%M} |" for one in red[:_MOST_ROWS]
     )
-
-
-def _doubts(pipeline: Pipeline) -> dg.AssetCheckResult:
-    with pipeline.ledger.read() as connection:
-        oldest = oldest_doubt(connection)
-    age = (pipeline.clock.now() - oldest) / timedelta(seconds=1) if oldest else 0.0
-    limit = pipeline.settings.rules.thresholds.doubt_age_s
     return dg.AssetCheckResult(
-        check_name=DOUBTS,
-        passed=age <= limit,
+        check_name=NO_RED_DAY,
+        passed=not red,
         severity=_WARNING,
-        metadata={"oldest_s": age, "limit_s": limit},
+        metadata={
+            "red_days": len(red),
+            "oldest": dg.MetadataValue.md(f"| day | ended as | at (UTC) |\n|---|---|---|\n{rows}"),
+        },
     )

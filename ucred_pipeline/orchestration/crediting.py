@@ -8,20 +8,24 @@ from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
+from sqlalchemy import Connection
+
 from ucred_pipeline.corrections.issuing import Issued, Issuer
-from ucred_pipeline.corrections.planning import Planned, plan_corrections, withdraw_settled
+from ucred_pipeline.corrections.planning import Planned, plan_corrections, plan_retries, withdraw_settled
 from ucred_pipeline.corrections.settling import Settled, Settler
 from ucred_pipeline.domain.corrections import PlanItem
 from ucred_pipeline.ledger.corrections import CorrectionBook, Sender
+from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.plans import Plan, PlanState
 from ucred_pipeline.ledger.purchases import Days, lacking_items
 from ucred_pipeline.ledger.reads import Source, was_read_whole
-from ucred_pipeline.ledger.safety import open_holds
+from ucred_pipeline.ledger.safety import Hold, HoldKind, Signed, open_epoch, open_holds, release_holds
 from ucred_pipeline.ledger.sender_lock import AnotherSender, sole_sender
 from ucred_pipeline.orchestration import interrupts
 from ucred_pipeline.orchestration.judgement import log_proof
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.reading import read_evidence
+from ucred_pipeline.settings import AnchorKind
 from ucred_pipeline.sources.errors import SourceUnreadable
 
 _ALWAYS_NEEDED: Final = (Source.STRIPE, Source.PAYMENTS_DATABASE, Source.INDEXER)
@@ -43,7 +47,8 @@ class Credited:
 def book_of(pipeline: Pipeline, run_id: str, actor: str = "pipeline") -> CorrectionBook:
     """The corrections, in the hand of this process."""
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-    return CorrectionBook(pipeline.ledger, pipeline.clock, Sender(owner, run_id, actor))
+    anchors = pipeline.settings.rules.corrections.anchor is AnchorKind.ACCOUNT
+    return CorrectionBook(pipeline.ledger, pipeline.clock, Sender(owner, run_id, actor, anchors))
 
 
 def settle(pipeline: Pipeline, run_id: str) -> Settled:
@@ -63,6 +68,12 @@ def plan(pipeline: Pipeline, run_id: str, days: Days) -> Planned:
     """Plan a credit for everything that lacks within the days."""
     withdraw_settled(pipeline.ledger, book_of(pipeline, run_id))
     return plan_corrections(pipeline.ledger, pipeline.clock, pipeline.planning_rules(), days, run_id)
+
+
+def plan_again(pipeline: Pipeline, run_id: str) -> Planned:
+    """Plan again what was provably not applied and is due."""
+    withdraw_settled(pipeline.ledger, book_of(pipeline, run_id))
+    return plan_retries(pipeline.ledger, pipeline.clock, pipeline.planning_rules(), run_id)
 
 
 def carry_out(pipeline: Pipeline, run_id: str, planned: Planned) -> Credited:
@@ -89,6 +100,30 @@ def carry_out(pipeline: Pipeline, run_id: str, planned: Planned) -> Credited:
         hold=issued.stopped or limits.hold,
         advice=issued.advice or limits.advice,
     )
+
+
+def release(pipeline: Pipeline, signed: Signed, *, new_epoch: bool) -> list[Hold]:
+    """Release every hold, after a new epoch was opened if the old state is lost; raise TooEarly."""
+    with pipeline.ledger.write() as connection:
+        for hold in open_holds(connection):
+            if hold.kind is HoldKind.RESTORED:
+                _refuse_before_it_was_read(pipeline, connection, hold)
+        if new_epoch:
+            open_epoch(connection, signed)
+        return release_holds(connection, signed)
+
+
+def _refuse_before_it_was_read(pipeline: Pipeline, connection: Connection, hold: Hold) -> None:
+    """What was credited since a copy was made shows only in reads after nothing more can act."""
+    rules = pipeline.issuing_rules()
+    since = hold.raised + rules.send_deadline + rules.quiescence
+    unread = [source for source in _needed(pipeline) if not was_read_whole(connection, source, since)]
+    if unread:
+        raise TooEarly(
+            "this ledger is a copy, and what was credited since must be read first: run `ucred reconcile` "
+            f"after {since:%Y-%m-%d %H:%M:%S} UTC, and look at `ucred breaks`. "
+            f"Not read since then: {', '.join(unread)}"
+        )
 
 
 def would_credit(pipeline: Pipeline, planned: Planned) -> Credited:

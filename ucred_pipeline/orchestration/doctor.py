@@ -11,8 +11,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ucred_pipeline.alert_routes import read_routes
 from ucred_pipeline.corrections.indexer import IndexerUnreachable, Sight
 from ucred_pipeline.corrections.preflight import Refused, check_token
+from ucred_pipeline.domain.alerts import Severity
 from ucred_pipeline.domain.replay import replay
 from ucred_pipeline.ledger.anchors import anchors
 from ucred_pipeline.ledger.safety import open_holds, read_breaker
@@ -81,7 +83,7 @@ _STYLES: Final = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "bold
 def _conclusion(findings: Sequence[Finding]) -> str:
     match worst(findings):
         case Level.ERROR:
-            return "A run would not work like this: put right what is marked ERROR."
+            return "Not everything is in order: put right what is marked ERROR."
         case Level.WARNING:
             return "A run would work; look at what is marked WARNING."
         case _:
@@ -233,6 +235,23 @@ def _payments_log(pipeline: Pipeline) -> Iterator[_Told]:
     yield Level.OK, f"can be read: {len(read_payments_log(pattern))} tries to mint"
 
 
+def _alert_routes(pipeline: Pipeline) -> Iterator[_Told]:
+    """Look whether apprise takes every address; what is wrong is named by its place."""
+    urls = pipeline.settings.environment.ucred_alert_urls
+    if urls is None:
+        yield Level.OK, "UCRED_ALERT_URLS is not set: `ucred alerts` lists the alerts, and nobody is told"
+        return
+    routes = read_routes(urls.get_secret_value())
+    for problem in routes.problems:
+        yield Level.ERROR, problem, "Correct it: docs/alerts.md, Routes."
+    for severity in Severity:
+        if not any(route.takes(severity) for route in routes.usable):
+            yield Level.WARNING, f"no route takes alerts that are {severity}"
+    if routes.usable:
+        names = ", ".join(route.name for route in routes.usable)
+        yield Level.OK, f"can be read: {names}; try them with: ucred alerts test"
+
+
 def _idempotency(_pipeline: Pipeline) -> Iterator[_Told]:
     """Say what holds: no harmless question could find it out."""
     yield Level.OK, "the reviewed builds have no idempotency keys: a doubt is settled by evidence, not resent"
@@ -248,5 +267,6 @@ _EXAMINATIONS: Final[dict[str, _Look]] = {
     "memory": _memory,
     "indexer log": _indexer_log,
     "payments log": _payments_log,
+    "alert routes": _alert_routes,
     "idempotency": _idempotency,
 }

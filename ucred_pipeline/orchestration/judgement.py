@@ -1,5 +1,6 @@
 """Judges the accounts that something touched, and writes back the verdicts that changed."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -14,12 +15,15 @@ from ucred_pipeline.domain.clock import from_micros, to_micros
 from ucred_pipeline.domain.judging import judge
 from ucred_pipeline.domain.judging_frames import Evidence
 from ucred_pipeline.ledger.breaks import resolve_orphans, update_breaks
+from ucred_pipeline.ledger.days import note_changed, note_reconciled
 from ucred_pipeline.ledger.judging_tables import Coverage, load_tables
 from ucred_pipeline.ledger.purchases import (
+    Days,
     clear_marks,
     mark_all,
     mark_all_accounts,
     mark_pending,
+    note_young,
     refresh_purchases,
     store_verdicts,
 )
@@ -42,24 +46,43 @@ class Judged:
     days: tuple[str, ...]
 
 
-def judge_marked(pipeline: Pipeline) -> Judged:
-    """Judge every purchase of each account that something touched, in one transaction."""
+def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
+    """Judge every purchase of each account that something touched, in one transaction.
+
+    The days that were `read_whole` by the same run are seen to by that; a change on another day asks for it.
+    """
     now = pipeline.clock.now()
     with pipeline.ledger.write() as connection:
-        evidence = _evidence(pipeline, connection, now)
+        evidence, coverage = _evidence(pipeline, connection, now), _coverage(pipeline, connection)
         _mark_what_changed_for_all(pipeline, connection, evidence)
         refresh_purchases(connection, pipeline.purchase_rules())
         mark_pending(connection)
-        tables = load_tables(connection, _coverage(pipeline, connection))
+        note_young(connection, _seen_until(evidence, coverage) - pipeline.settings.rules.grace)
+        tables = load_tables(connection, coverage)
         verdicts = judge(tables.purchases, tables.accounts, evidence)
         changed = _changed(tables.purchases, verdicts)
         store_verdicts(connection, changed, now)
         update_breaks(connection, changed, now)
         resolve_orphans(connection, now)
         clear_marks(connection)
+        days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
+        _keep_days(connection, days, read_whole, pipeline.clock.now())
     pipeline.progress("purchases judged", len(verdicts))
-    days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
     return Judged(len(verdicts), len(changed), tuple(sorted(days)))
+
+
+def _seen_until(evidence: Evidence, coverage: Coverage) -> datetime:
+    """Until when all is known that makes a verdict final but for what changes in the sources."""
+    log = evidence.log_as_of_us if evidence.log_proves_absence else evidence.now_us
+    return from_micros(min(evidence.now_us, coverage.stripe_until_us, log))
+
+
+def _keep_days(
+    connection: Connection, changed: Iterable[str], read_whole: Sequence[Days], at: datetime
+) -> None:
+    note_changed(connection, changed, at)
+    for days in read_whole:
+        note_reconciled(connection, days, at)
 
 
 def log_proof(connection: Connection) -> LogProof | None:
@@ -116,6 +139,7 @@ def _mark_what_changed_for_all(pipeline: Pipeline, connection: Connection, evide
             evidence.log_complete,
             evidence.other_writers,
             evidence.debits_possible,
+            str(evidence.minted_wei),
             current_epoch(connection),
         ]
     )
@@ -126,8 +150,9 @@ def _mark_what_changed_for_all(pipeline: Pipeline, connection: Connection, evide
 def _is_news(connection: Connection, name: str, now: str) -> bool:
     """Whether something is not as it was last time; the first time everything is marked anyway."""
     before = note(connection, name)
-    leave_note(connection, name, now)
-    return before is not None and before != now
+    if before != now:
+        leave_note(connection, name, now)
+    return before not in {None, now}
 
 
 def _fingerprint(told: Any) -> str:

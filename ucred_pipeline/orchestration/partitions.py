@@ -11,18 +11,21 @@ from ucred_pipeline.ledger.purchases import Days
 #: The tag by which a run says for which days it plans instead of its partitions: all, or a range.
 SCOPE_TAG: Final = "ucred/scope"
 ALL_OPEN: Final = "open"
-_DAY: Final = "%Y-%m-%d"
+#: The tags by which Dagster says for which partitions a run is: one, or a range.
+_ONE: Final = "dagster/partition"
+_FIRST: Final = "dagster/asset_partition_range_start"
+_LAST: Final = "dagster/asset_partition_range_end"
 _TO: Final = ".."
 
 
 def days_from(first: date) -> dg.DailyPartitionsDefinition:
     """Every UTC day from the first on, today included."""
-    return dg.DailyPartitionsDefinition(start_date=f"{first:%Y-%m-%d}", timezone="UTC", end_offset=1)
+    return dg.DailyPartitionsDefinition(start_date=first.isoformat(), timezone="UTC", end_offset=1)
 
 
 def today(now: datetime) -> str:
     """The key of the present day."""
-    return f"{now.astimezone(UTC):{_DAY}}"
+    return now.astimezone(UTC).date().isoformat()
 
 
 def scope_of(keys: Sequence[str], tags: Mapping[str, str]) -> Days:
@@ -36,12 +39,20 @@ def scope_of(keys: Sequence[str], tags: Mapping[str, str]) -> Days:
     )
 
 
+def keys_of(tags: Mapping[str, str]) -> list[str]:
+    """The partitions for which a run is, by the tags that Dagster gives it."""
+    if _FIRST not in tags or _LAST not in tags:
+        return [tags[_ONE]] if _ONE in tags else []
+    first, last = date.fromisoformat(tags[_FIRST]), date.fromisoformat(tags[_LAST])
+    return [(first + timedelta(days=count)).isoformat() for count in range((last - first).days + 1)]
+
+
 def scope_tag(days: Days) -> str:
     """Name days in a tag: a run over them then costs Dagster as much as one of a single partition."""
     if days == Days():
         return ALL_OPEN
-    first = f"{days.since:{_DAY}}" if days.since else ""
-    last = f"{days.until - timedelta(days=1):{_DAY}}" if days.until else ""
+    first = days.since.date().isoformat() if days.since else ""
+    last = (days.until - timedelta(days=1)).date().isoformat() if days.until else ""
     return f"{first}{_TO}{last}"
 
 

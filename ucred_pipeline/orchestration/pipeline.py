@@ -129,6 +129,7 @@ class Pipeline:
             ceiling=Ceiling(limits.corrections_per_run, limits.ucred_per_run, limits.ucred_per_day),
             backoff=timedelta(seconds=rules.corrections.backoff_s),
             backoff_longest=timedelta(seconds=rules.corrections.backoff_longest_s),
+            attempts=rules.corrections.attempts,
             breaker_doubts=rules.corrections.breaker_doubts,
             breaker_openings=rules.corrections.breaker_openings,
             grace=rules.grace,

@@ -13,7 +13,7 @@ from ucred_pipeline.domain.payments import Payment
 from ucred_pipeline.domain.replay import Replay, replay
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger import mirror
-from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten, witnesses
+from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten, sent_anchors, witnesses
 from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_attempts
 from ucred_pipeline.ledger.purchases import Days, accounts_to_read, refresh_purchases
 from ucred_pipeline.ledger.reads import (
@@ -39,6 +39,8 @@ from ucred_pipeline.sources.payments_database import read_payments_database
 from ucred_pipeline.sources.payments_log import read_payments_log
 from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, Window
 
+#: The note of which snapshot of the payments database the mirror has.
+_SNAPSHOT: Final = "payments_database_snapshot"
 #: The note of what the indexer's log proves.
 LOG_PROOF: Final = "log_proof"
 #: The note of when the first sweep began: what it had read by then may have changed since.
@@ -113,7 +115,7 @@ async def _read_stripe(
             detail |= await reader.everything(until)
         else:
             detail |= await reader.changes(before, now, until)
-        await reader.days(days, until)
+            await reader.days(days, from_micros(detail["since_us"]), until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ class _StripeReader:
         await self.stripe.sweep(Window(since, until), self._keep_window(since), done)
         with self.pipeline.ledger.write() as connection:
             forget_windows(connection)
-        return _covered(since=since, until=until, events=from_micros(begun), swept=from_micros(begun))
+        began = from_micros(begun)
+        return _covered(since=since, until=until, events=began, swept=began, whole_since=from_micros(0))
 
     async def changes(self, before: Read, now: datetime, until: datetime) -> dict[str, int]:
         """Re-read what events point at and what is not final, and sweep what is new, or a month daily."""
@@ -156,12 +159,14 @@ class _StripeReader:
             await self._reread(self._older_than(since, await self.stripe.reversed_since(since)))
         await self._reread(self._not_final(now - _ASK_AGAIN, everything=swept == until))
         await self.stripe.sweep(Window(min(since, until), until), self._keep)
-        return _covered(since=covered["since_us"], until=until, events=until, swept=swept)
+        return _covered(
+            since=covered["since_us"], until=until, events=until, swept=swept, whole_since=min(since, until)
+        )
 
-    async def days(self, days: Days, until: datetime) -> None:
-        """Sweep the days that were asked for once more."""
-        if days.since is not None or days.until is not None:
-            since = days.since or until
+    async def days(self, days: Days, oldest: datetime, until: datetime) -> None:
+        """Sweep the days that were asked for once more, of those on which there may be payments."""
+        if days != Days():
+            since = max(days.since or oldest, oldest)
             end = min(days.until or until, until)
             if since < end:
                 await self.stripe.sweep(Window(since, end), self._keep)
@@ -200,6 +205,18 @@ class _StripeReader:
             self.tally.add(len(payments), mirror.store_payments(connection, payments, self.began))
 
 
+def days_read_whole(pipeline: Pipeline, run_id: str, asked: Days) -> list[Days]:
+    """The days of which a run has read every payment from Stripe anew; none where it has not read Stripe."""
+    with pipeline.ledger.read() as connection:
+        read = closed_read_of(connection, Source.STRIPE, run_id)
+    if read is None:
+        return []
+    since = from_micros(read.detail["whole_since_us"])
+    first = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    whole = Days(since=first if first == since else first + timedelta(days=1))
+    return [whole] if asked == Days() else [whole, asked]
+
+
 def _covered(**moments: datetime) -> dict[str, int]:
     return {f"{name}_us": to_micros(moment) for name, moment in moments.items()}
 
@@ -209,8 +226,8 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
     url = pipeline.settings.require("PAYMENTS_DATABASE_URL")
     with _Log(pipeline, run_id, Source.PAYMENTS_DATABASE).reading() as (tally, detail):
         with pipeline.ledger.read() as connection:
-            before = last_closed(connection, Source.PAYMENTS_DATABASE)
-        found = read_payments_database(url, pipeline.clock, before.detail["fingerprint"] if before else None)
+            before, known = last_closed(connection, Source.PAYMENTS_DATABASE), note(connection, _SNAPSHOT)
+        found = read_payments_database(url, pipeline.clock, known if before else None)
         if before is not None and found.unchanged:
             tally.add(before.rows, 0)
             detail.update(before.detail)
@@ -219,6 +236,7 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
             with pipeline.ledger.write() as connection:
                 changed = mirror.store_records(connection, found.records)
                 changed += mirror.store_issuances(connection, found.issuances)
+                leave_note(connection, _SNAPSHOT, found.fingerprint)
             tally.add(len(found.issuances), changed)
         pipeline.progress("issuances read", tally.rows)
     return _last(pipeline, Source.PAYMENTS_DATABASE, run_id)
@@ -242,6 +260,7 @@ async def _read_balances(pipeline: Pipeline, tally: _Tally, detail: dict[str, An
             remembered = anchors(connection)
             changed = accounts_to_read(connection, oldest, audit.state_root)
             changed += witnesses(connection)
+            changed += [anchor.account for anchor, _ in sent_anchors(connection)]
         wanted = sorted({*changed, *(anchor.account for anchor in remembered)})
         read = await indexer.balances(wanted, _counted(pipeline, "balances read"))
     remembers = _keep_balances(pipeline, read, remembered, tally)

@@ -12,22 +12,25 @@ import dagster as dg
 from filelock import FileLock
 
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.ledger.runs import Outcome, Run, find_run
+from ucred_pipeline.ledger.runs import RECONCILIATION, Outcome, Run, find_run
 from ucred_pipeline.orchestration import summary
-from ucred_pipeline.orchestration.jobs import RECONCILIATION, may_send
+from ucred_pipeline.orchestration.jobs import may_send
+from ucred_pipeline.orchestration.liveness import alive
 from ucred_pipeline.orchestration.partitions import SCOPE_TAG, scope_tag, today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.settings import data_folder
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _SETTINGS = "dagster.yaml"
+#: The settings as they were put into a home: whoever changed them there keeps what is there.
+_SHIPPED = ".dagster.yaml.shipped"
 
 
 def reconcile(definitions: dg.Definitions, pipeline: Pipeline, days: Days, *, apply: bool) -> Run:
     """Run the job once over the days, or over all that is open; say how it ended from the ledger."""
     run_id = str(uuid4())
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with _history() as instance:
+    with _history() as instance, alive(instance.root_directory, run_id):
         definitions.resolve_job_def(RECONCILIATION).execute_in_process(
             instance=instance,
             run_id=run_id,
@@ -67,10 +70,22 @@ def dagster_home() -> Path:
     """Where Dagster keeps its history: DAGSTER_HOME, or the user's own folder; its settings are put there."""
     home = Path(os.environ.get("DAGSTER_HOME") or data_folder() / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
-    settings = home / _SETTINGS
-    if not settings.exists():
-        settings.write_text(_dagster_settings(), encoding="utf-8")
+    _put_settings(home)
     return home
+
+
+def _put_settings(home: Path) -> None:
+    """Put our settings there, also newer ones; what a person has changed there stays."""
+    settings, shipped, ours = home / _SETTINGS, home / _SHIPPED, _dagster_settings()
+    if settings.exists() and (not shipped.exists() or _text(settings) != _text(shipped)):
+        return
+    for file in (settings, shipped):
+        if not file.exists() or _text(file) != ours:
+            file.write_text(ours, encoding="utf-8")
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 def _dagster_settings() -> str:

@@ -4,17 +4,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ucred_pipeline.ledger.breaks import count_breaks
+from ucred_pipeline.ledger.days import note_failed
 from ucred_pipeline.ledger.measures import mint_success
 from ucred_pipeline.ledger.purchases import Days, count_verdicts
-from ucred_pipeline.ledger.runs import End, Outcome, Run, begin_run, end_run, find_run
+from ucred_pipeline.ledger.runs import RECONCILIATION, End, Outcome, Run, begin_run, end_run, find_run
 from ucred_pipeline.ledger.safety import open_holds
 from ucred_pipeline.orchestration.crediting import Credited
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
 
-def start(pipeline: Pipeline, run_id: str, days: Days, *, applied: bool) -> None:
-    """Keep that a run has begun, for which days it plans, and whether it may send."""
-    run = Run(run_id, pipeline.clock.now(), None, applied, days.since, days.until, Outcome.RUNNING, "", {})
+def start(pipeline: Pipeline, run_id: str, days: Days, *, applied: bool, job: str = RECONCILIATION) -> None:
+    """Keep that a run of a job has begun, for which days it plans, and whether it may send."""
+    now = pipeline.clock.now()
+    run = Run(run_id, now, None, applied, days.since, days.until, Outcome.RUNNING, "", {}, job)
     with pipeline.ledger.write() as connection:
         begin_run(connection, run)
 
@@ -59,7 +61,10 @@ def finish(pipeline: Pipeline, run_id: str, credited: Credited, plan: str | None
 def fail(pipeline: Pipeline, run_id: str, outcome: Outcome, told: str) -> None:
     """Keep that a run ended without deciding anything."""
     with pipeline.ledger.write() as connection:
-        end_run(connection, run_id, End(pipeline.clock.now(), outcome, told))
+        now, run = pipeline.clock.now(), find_run(connection, run_id)
+        end_run(connection, run_id, End(now, outcome, told))
+        if run is not None:
+            note_failed(connection, Days(run.since, run.until), now, outcome)
 
 
 def _outcome(credited: Credited) -> Outcome:
@@ -69,4 +74,4 @@ def _outcome(credited: Credited) -> Outcome:
 
 
 def _day(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%d}" if moment else None
+    return moment.date().isoformat() if moment else None

@@ -252,7 +252,7 @@ def _verdict(found: Explained) -> RenderableType:
 def _outlook(told: Outlook) -> Iterator[RenderableType]:
     yield part("What will be done", plain(told.will))
     if told.why_not:
-        yield part("Why it is not done yet", facts([("-", reason) for reason in told.why_not]))
+        yield part("Why it is not done yet", facts([("-", refusal.says) for refusal in told.why_not]))
     if told.steps:
         yield part("What you can do", *(step(each) for each in told.steps))
 

@@ -6,7 +6,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from ucred_pipeline.ledger.measures import Share, mint_success
+from ucred_pipeline.domain.thresholds import MINT_SUCCESS, Reading, Share
+from ucred_pipeline.ledger.measures import mint_success
 from ucred_pipeline.settings import Thresholds
 
 
@@ -33,7 +34,7 @@ class MintRate:
             return MintState.NONE
         if self.share.whole < self.limits.mint_success_from_purchases:
             return MintState.TOO_FEW
-        below = self.share.is_below(self.limits.mint_success_percent, least=1)
+        below = MINT_SUCCESS.is_bad(Reading(share=self.share), self.limits.by_key)
         return MintState.BELOW if below else MintState.GOOD
 
     @property

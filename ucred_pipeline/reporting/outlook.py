@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import ACTIVE, Correction, CorrectionState
 from ucred_pipeline.domain.verdicts import Reason, Verdict
-from ucred_pipeline.ledger.corrections import find_corrections
+from ucred_pipeline.ledger.corrections import ATTEMPTS_EXHAUSTED, find_corrections
 from ucred_pipeline.ledger.plans import PlanState
 from ucred_pipeline.ledger.runs import Outcome, Run, last_run
 from ucred_pipeline.ledger.safety import Breaker, Hold, current_epoch, open_holds, read_breaker
@@ -30,11 +30,22 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a credit is not sent: `reason` for programs, `says` for people."""
+
+    reason: str
+    says: str
+
+    def __str__(self) -> str:
+        return self.says
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What will be done, what keeps it back, and what a person can do."""
 
     will: str
-    why_not: Sequence[str] = ()
+    why_not: Sequence[Refusal] = ()
     steps: Sequence[Step] = ()
 
 
@@ -116,12 +127,20 @@ def _lacking(file: PurchaseFile, situation: Situation) -> Outlook:
     found = _open_correction(file, situation)
     kept_back = [*_kept_back(file, found, situation)] or [*_last_run(situation.last_run)]
     if found is not None and found.state is CorrectionState.REFUSED:
-        return _refused(file)
+        return _exhausted(file) if found.reason == ATTEMPTS_EXHAUSTED else _refused(file)
     credit = f"{ucred(file.purchase.entitlement)} to {file.purchase.account}"
     if found is not None and found.state in ACTIVE:
         return Outlook(f"A run is sending {credit} now.", kept_back)
     steps = [*_lever(file, situation)] or [Step(RECONCILE, "sends it now, if nothing keeps it back")]
     return Outlook(f"The next run that may send credits {credit}.", kept_back, steps)
+
+
+def _exhausted(file: PurchaseFile) -> Outlook:
+    told = "Nothing by itself: every attempt failed, each provably without an effect."
+    if file.open_break is None:
+        return Outlook(told)
+    again = f"ucred resolve {file.open_break.id} --as not-credited --reason TEXT --by NAME"
+    return Outlook(told, steps=[Step(again, "has it sent again, once the cause is put right")])
 
 
 def _refused(file: PurchaseFile) -> Outlook:
@@ -171,36 +190,73 @@ def _open_correction(file: PurchaseFile, situation: Situation) -> Correction | N
     return of_epoch[-1] if of_epoch else None
 
 
-def _kept_back(file: PurchaseFile, found: Correction | None, situation: Situation) -> Iterator[str]:
+def _kept_back(file: PurchaseFile, found: Correction | None, situation: Situation) -> Iterator[Refusal]:
     """Every reason for which the credit has not been sent."""
     for hold in situation.holds:
-        kind = hold.kind.value.replace("_", " ")
-        yield f"A hold has been in force since {at(hold.raised)} UTC ({kind}): {hold.detail}"
+        told = f"A hold has been in force since {at(hold.raised)} UTC ({_words(hold.kind)}): {hold.detail}"
+        yield Refusal(f"held_{hold.kind}", told)
     if (plan := withheld_plan(file)) is not None:
-        over = ", ".join(name.replace("_", " ") for name in plan.over)
-        yield f"Plan {plan.hash[:12]} is withheld ({over}): a person must approve it."
+        over = ", ".join(map(_words, plan.over))
+        told = f"Plan {plan.hash[:12]} is withheld ({over}): a person must approve it."
+        yield Refusal("plan_withheld", told)
     if situation.breaker.token_refused:
-        yield "The indexer refused RUST_L1_ADMIN_TOKEN; a run sends again once a good one is set."
-    if found is not None and found.due is not None and found.due > situation.now:
-        yield f"It failed {found.failures} times; it is tried again from {at(found.due)} UTC on."
+        told = "The indexer refused RUST_L1_ADMIN_TOKEN; a run sends again once a good one is set."
+        yield Refusal("token_refused", told)
+    if found is not None:
+        yield from _was_not_sent(found, situation)
     yield from _account_is_busy(file, found, situation)
 
 
-def _account_is_busy(file: PurchaseFile, found: Correction | None, situation: Situation) -> Iterator[str]:
+def _was_not_sent(found: Correction, situation: Situation) -> Iterator[Refusal]:
+    """Why the correction came back when it was last taken up."""
+    if found.due is not None and found.due > situation.now:
+        told = f"It failed {found.failures} times; it is tried again from {at(found.due)} UTC on."
+        yield Refusal("waiting_to_retry", told)
+    if found.state is CorrectionState.PLANNED and found.reason in _DROPPED_OUT:
+        yield Refusal(found.reason, _DROPPED_OUT[found.reason])
+
+
+#: What a run found when it took up a correction and gave it back, by the reason that the ledger keeps.
+_DROPPED_OUT: Final = {
+    "evidence_changed": "When it was taken up, the balance was not the one it was judged on.",
+    "within_grace": "When it was taken up, the payments API might still have credited it.",
+    "purchase_changed": "When it was taken up, the purchase was not as planned any more.",
+    "memo_unreadable": "Its namespace or account could not be read back from the indexer's log.",
+    "anchor_missing": "The epoch's anchor was not acknowledged yet; the next run tries another.",
+    "indexer_unreachable": "The indexer could not be reached before anything was sent.",
+    "indexer_forgot": "The indexer did not hold what it had acknowledged.",
+    "unknown_build": "The indexer names a build that nobody has reviewed.",
+    "clocks_disagree": "The indexer's clock and ours do not agree.",
+    "token_unproved": "The token could not be proved.",
+    "over_corrections_per_run": "The run was at its limit of corrections.",
+    "over_ucred_per_run": "The run was at its limit of UCRED.",
+    "over_ucred_per_day": "The day's limit of UCRED was reached.",
+    "sender_stopped": "The run that had taken it up stopped before it sent anything.",
+    "never_sent": "It did not leave this machine.",
+}
+
+
+def _account_is_busy(file: PurchaseFile, found: Correction | None, situation: Situation) -> Iterator[Refusal]:
     other = situation.under_way.get(str(file.purchase.account))
     if other is not None and other.id != (found.id if found else None):
-        state = other.state.value.replace("_", " ")
-        yield f"Another correction of the account is {state} ({other.namespace}): one goes at a time."
+        state = _words(other.state)
+        told = f"Another correction of the account is {state} ({other.namespace}): one goes at a time."
+        yield Refusal("account_busy", told)
 
 
-def _last_run(run: Run | None) -> Iterator[str]:
+def _last_run(run: Run | None) -> Iterator[Refusal]:
     if run is not None and run.outcome is Outcome.RUNNING:
-        yield f"A run has been under way since {at(run.began)} UTC."
+        yield Refusal("run_under_way", f"A run has been under way since {at(run.began)} UTC.")
     elif run is not None and run.finished is not None and not run.applied and run.summary:
-        yield f"The last run, at {at(run.finished)} UTC, only planned: it was not given --apply."
+        told = f"The last run, at {at(run.finished)} UTC, only planned: it was not given --apply."
+        yield Refusal("only_planned", told)
     elif run is not None and run.detail and run.outcome is not Outcome.DONE:
         told = " ".join(run.detail.split())
-        yield f"The last run ended as {run.outcome.value.replace('_', ' ')}: {told}"
+        yield Refusal(f"run_{run.outcome}", f"The last run ended as {_words(run.outcome)}: {told}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def withheld_plan(file: PurchaseFile) -> SeenPlan | None:

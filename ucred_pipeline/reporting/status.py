@@ -10,13 +10,15 @@ from sqlalchemy import Connection, func, make_url, select
 from ucred_pipeline.domain.clock import from_micros
 from ucred_pipeline.domain.corrections import CorrectionState
 from ucred_pipeline.domain.money import format_ucred
+from ucred_pipeline.domain.thresholds import STALE, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import count_breaks
 from ucred_pipeline.ledger.history import length
-from ucred_pipeline.ledger.measures import Share, correction_success, coverage
+from ucred_pipeline.ledger.measures import correction_success, coverage, retry_queue
 from ucred_pipeline.ledger.plans import Plan, PlanState, plans_in
 from ucred_pipeline.ledger.purchases import count_verdicts, verdicts_of
 from ucred_pipeline.ledger.reads import Read, Source, last_closed
+from ucred_pipeline.ledger.retries import due_retries
 from ucred_pipeline.ledger.runs import Outcome, Run, last_run
 from ucred_pipeline.ledger.safety import Hold, HoldKind, current_epoch, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import corrections, reads
@@ -25,14 +27,13 @@ from ucred_pipeline.reporting.mint_rate import recent_mint_rate
 from ucred_pipeline.reporting.terminal import counted, facts, iso, lasting, part, plain, seconds_since
 from ucred_pipeline.settings import Rules, Settings
 
-#: A run is due every fifteen minutes; after two that are missing, the figures are old.
-_STALE_S: Final = 45 * 60
 _RELEASE: Final = "ucred release --reason TEXT --by NAME"
 _WHAT_TO_DO: Final = {
     HoldKind.PERSON: _RELEASE,
     HoldKind.BREAKER: f"look into the indexer, then: {_RELEASE}",
     HoldKind.CONTRADICTION: f"see docs/runbook.md, then: {_RELEASE}",
     HoldKind.LEDGER_LOST: f"bring back the ledger that made them, then: {_RELEASE}",
+    HoldKind.RESTORED: f"ucred reconcile, look at what lacks (ucred breaks), then: {_RELEASE}",
     HoldKind.INDEXER_FORGOT: (
         f"old balances restored: {_RELEASE}; lost for good: ucred release --new-epoch --reason TEXT --by NAME"
     ),
@@ -45,11 +46,12 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
     document = {
         "now": iso(now),
         "ledger": _ledger(settings.ledger_url, connection),
-        "last_run": _run(last_run(connection), now),
+        "last_run": _run(last_run(connection), now, rules),
         "sources": [_source(connection, source, now) for source in Source],
         "verdicts": count_verdicts(connection),
         "breaks": count_breaks(connection),
         "corrections": _corrections(connection),
+        "retry_queue": _queue(connection, now),
         "holds": [_hold(hold, now) for hold in open_holds(connection)],
         "plans_withheld": [_plan(plan, now) for plan in _withheld(connection)],
         "breaker": _breaker(connection),
@@ -66,15 +68,16 @@ def _ledger(url: str, connection: Connection) -> dict[str, Any]:
     return {"url": shown, "epoch": current_epoch(connection), "history_entries": length(connection)}
 
 
-def _run(run: Run | None, now: datetime) -> dict[str, Any] | None:
+def _run(run: Run | None, now: datetime, rules: Rules) -> dict[str, Any] | None:
     if run is None:
         return None
-    ended = run.finished or run.began
+    age_s = seconds_since(run.finished or run.began, now)
     return {
         "id": run.id,
         "began": iso(run.began),
         "finished": iso(run.finished) if run.finished else None,
-        "age_s": seconds_since(ended, now),
+        "age_s": age_s,
+        "stale": STALE.is_bad(Reading(age_s), rules.thresholds.by_key),
         "mode": "apply" if run.applied else "plan",
         "outcome": run.outcome.value,
         "detail": run.detail,
@@ -120,6 +123,13 @@ def _corrections(connection: Connection) -> dict[str, int]:
     counting = select(corrections.c.state, func.count()).group_by(corrections.c.state)
     found: dict[str, int] = dict(connection.execute(counting).all())
     return {state.value: found.get(state.value, 0) for state in CorrectionState}
+
+
+def _queue(connection: Connection, now: datetime) -> dict[str, Any]:
+    """Say how many corrections wait to be sent again or settled, and for how long the oldest has."""
+    queue = retry_queue(connection)
+    oldest = seconds_since(queue.oldest, now) if queue.oldest else None
+    return {"size": queue.size, "oldest_s": oldest, "due": len(due_retries(connection, now))}
 
 
 def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
@@ -200,7 +210,7 @@ def _of_last_run(run: Mapping[str, Any], opened: str) -> str:
     age = lasting(run["age_s"])
     if run["outcome"] in _FAILED:
         return f"FAILED: the last run, {age} ago, ended as {_words(run['outcome'])}; {opened}."
-    if run["age_s"] > _STALE_S:
+    if run["stale"]:
         return f"STALE: the last run ended {age} ago; {opened} then."
     if run["outcome"] == Outcome.RUNNING:
         return f"RUNNING: a run began {age} ago; {opened}."
@@ -271,7 +281,14 @@ def _purchase_rows(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _correction_rows(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "by state", _tally(told["corrections"])
     yield "success", f"{_of(told['correction_success'])} of those attempted are confirmed"
+    yield "retry queue", _queue_told(told["retry_queue"])
     yield "breaker", _breaker_told(told["breaker"])
+
+
+def _queue_told(queue: Mapping[str, Any]) -> str:
+    if not queue["size"]:
+        return "empty"
+    return f"{queue['size']} wait, {queue['due']} are due, the oldest for {lasting(queue['oldest_s'])}"
 
 
 def _breaker_told(breaker: Mapping[str, Any]) -> str:

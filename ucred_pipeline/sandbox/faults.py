@@ -41,7 +41,9 @@ FAULTS: Final[Mapping[str, tuple[str | None, str]]] = {
 }
 
 
-_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+#: The one fault whose number may be negative: a clock that is behind.
+_SIGNED: Final = "indexer-clock-skew"
 #: Faults whose value is no number, with what it may be.
 _WORDS: Final[Mapping[str, frozenset[str] | None]] = {
     "indexer-build": None,
@@ -65,7 +67,8 @@ def _checked(name: str, value: str | float | None, probability: float) -> str:
     allowed = _WORDS.get(name)
     if allowed and given and given not in allowed:
         raise UnknownFault(f"{name} is one of {', '.join(sorted(allowed))}")
-    if given and name not in _WORDS and not _NUMBER.fullmatch(given):
+    number = given.removeprefix("-") if name == _SIGNED else given
+    if given and name not in _WORDS and not _NUMBER.fullmatch(number):
         raise UnknownFault(f'{name} takes a number, not "{given}"')
     return given or default or ""
 

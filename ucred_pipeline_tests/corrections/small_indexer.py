@@ -21,7 +21,7 @@ from ucred_pipeline.corrections.indexer import (
     Sight,
 )
 from ucred_pipeline.domain.clock import Clock
-from ucred_pipeline.domain.corrections import Attempt
+from ucred_pipeline.domain.corrections import Attempt, Credit
 from ucred_pipeline.domain.evidence import Build
 
 REVIEWED: Final = Build("rust-l1-indexer", "0.1.0")
@@ -91,6 +91,8 @@ class SmallIndexer:
     steps: dict[str, Callable[[], None]] = field(default_factory=dict)
     on_post: Callable[[Attempt], None] | None = None
     posted: list[Attempt] = field(default_factory=list)
+    anchored: list[Credit] = field(default_factory=list)
+    anchor_faults: list[Fault] = field(default_factory=list)
     applied: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     under_way: set[str] = field(default_factory=set)
@@ -115,13 +117,13 @@ class SmallIndexer:
         if name in self.unreachable:
             raise IndexerUnreachable(f"the indexer's {name}: ConnectError")
 
-    def credit(self, attempt: Attempt) -> Reply:
+    def credit(self, credit: Credit) -> Reply:
         """Let a credit take effect."""
-        self.balances[attempt.account] = self.balances.get(attempt.account, 0) + attempt.amount
-        self.applied.append(attempt.account)
+        self.balances[credit.account] = self.balances.get(credit.account, 0) + credit.amount
+        self.applied.append(credit.account)
         told = {
             "success": True,
-            "new_balance_wei": str(self.balances[attempt.account]),
+            "new_balance_wei": str(self.balances[credit.account]),
             "state_root": self.root,
         }
         return Reply(200, orjson.dumps(told))
@@ -160,30 +162,34 @@ class SmallConnection:
         self.indexer.step("probe")
         return self.indexer.probe
 
-    async def credit(self, attempt: Attempt, idempotency_key: str) -> Reply:
+    async def credit(self, credit: Credit, idempotency_key: str) -> Reply:
         """Take one request for a credit."""
         indexer = self.indexer
-        assert attempt.account not in indexer.under_way, "two requests of one account at once"
-        indexer.under_way.add(attempt.account)
+        assert credit.account not in indexer.under_way, "two requests of one account at once"
+        indexer.under_way.add(credit.account)
         indexer.most_under_way = max(indexer.most_under_way, len(indexer.under_way))
-        indexer.posted.append(attempt)
+        if isinstance(credit, Attempt):
+            indexer.posted.append(credit)
+        else:
+            indexer.anchored.append(credit)
         indexer.keys.append(idempotency_key)
         try:
-            if indexer.on_post is not None:
-                indexer.on_post(attempt)
+            if indexer.on_post is not None and isinstance(credit, Attempt):
+                indexer.on_post(credit)
             indexer.step("credit")
             await _a_while()
-            return self._outcome(attempt)
+            return self._outcome(credit)
         finally:
-            indexer.under_way.discard(attempt.account)
+            indexer.under_way.discard(credit.account)
 
-    def _outcome(self, attempt: Attempt) -> Reply:
-        faults = self.indexer.faults[attempt.account]
+    def _outcome(self, credit: Credit) -> Reply:
+        is_anchor = not isinstance(credit, Attempt)
+        faults = self.indexer.anchor_faults if is_anchor else self.indexer.faults[credit.account]
         if not faults:
-            return self.indexer.credit(attempt)
+            return self.indexer.credit(credit)
         outcome, takes_effect = _OUTCOMES[faults.pop(0)]
         if takes_effect:
-            self.indexer.credit(attempt)
+            self.indexer.credit(credit)
         if isinstance(outcome, Reply):
             return outcome
         raise outcome

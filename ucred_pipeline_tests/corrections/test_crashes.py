@@ -2,8 +2,8 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
+from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.group_commit import Part
 from ucred_pipeline_tests.conftest import FakeClock, careless
 from ucred_pipeline_tests.corrections.small_indexer import Fault, Killed, SmallIndexer
 from ucred_pipeline_tests.corrections.world import World
@@ -76,11 +79,9 @@ def test_a_kill_at_any_step_of_the_ledger(
 ) -> None:
     """Killed just before or after a transaction, what may have left is in doubt; the rest is planned."""
     world.lack(1, 2)
-    book = world.book()
-    monkeypatch.setattr(book, method, killing(getattr(book, method), when))
-
-    with pytest.raises((Killed, BaseExceptionGroup)):
-        world.run(book, parallel_accounts=1)
+    with monkeypatch.context() as patched:
+        killing(patched, method, when)
+        killed_run(world, parallel_accounts=1)
     posted = Counter(world.posts())
     world.judge()
     world.run()
@@ -90,15 +91,30 @@ def test_a_kill_at_any_step_of_the_ledger(
     once_each(world)
 
 
-def killing(step: Callable[..., Any], when: str) -> Callable[..., Any]:
-    """Let the process end before or after a step."""
+def killing(monkeypatch: pytest.MonkeyPatch, method: str, when: str) -> None:
+    """Let the process end before a step of the book, or as soon as the step is on disk."""
+    step, write = getattr(CorrectionBook, method), Ledger.write
+    is_done = False
 
-    def killed(*told: Any, **named: Any) -> Any:
-        if when == "after":
-            step(*told, **named)
-        raise Killed
+    def killed(book: CorrectionBook, *told: Any) -> Any:
+        nonlocal is_done
+        if when == "before":
+            raise Killed
+        came = step(book, *told)
+        if not isinstance(book._ledger, Part):
+            raise Killed
+        is_done = True
+        return came
 
-    return killed
+    @contextmanager
+    def committed(ledger: Ledger) -> Iterator[Connection]:
+        with write(ledger) as connection:
+            yield connection
+        if is_done:
+            raise Killed
+
+    monkeypatch.setattr(CorrectionBook, method, killed)
+    monkeypatch.setattr(Ledger, "write", committed)
 
 
 @pytest.mark.parametrize("fault", [Fault.KILLED_BEFORE, Fault.KILLED_AFTER])

@@ -14,13 +14,13 @@ from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionS
 from ucred_pipeline.domain.evidence import BalanceReading, Build
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import Ceiling, live_attempt
+from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, live_attempt
 from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, release_holds
 from ucred_pipeline.ledger.schema import attempts, purchases
 from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault
 from ucred_pipeline_tests.corrections.world import GATES, WITNESS, World
-from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, item, judge, signed
+from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, correction, item, judge, signed
 
 _C, _A = CorrectionState, AttemptState
 UCRED: Final = 10**18
@@ -430,16 +430,15 @@ def test_what_was_held_up_is_never_sent(
 ) -> None:
     """Past its deadline a request stays here, by whichever clock; it is known to have had no effect."""
     world.lack(1)
-    book = world.book()
-    begin = book.begin_sending
+    begin = CorrectionBook.begin_sending
 
     def slowly(*told: Any) -> Attempt:
-        attempt = begin(*told)
+        attempt: Attempt = begin(*told)
         held_up(world)
         return attempt
 
-    monkeypatch.setattr(book, "begin_sending", slowly)
-    issued = world.run(book)
+    monkeypatch.setattr(CorrectionBook, "begin_sending", slowly)
+    issued = world.run()
 
     assert (issued.confirmed, world.indexer.posted) == (0, [])
     assert (world.state(1), world.reason(1), world.attempts(1)) == (
@@ -514,12 +513,34 @@ def test_a_retry_waits_longer_each_time(world: World, failures: int, longest_s: 
         connection.exec_driver_sql(f"UPDATE corrections SET failures = {failures}, due = NULL")
     world.judge()
 
-    world.run()
+    world.run(attempts=10_000)
 
     with world.ledger.read() as connection:
         due = connection.exec_driver_sql("SELECT due FROM corrections").scalar_one()
     waits = due / 1_000_000 - world.clock.now().timestamp()
     assert longest_s / 2 <= waits <= longest_s
+
+
+def test_the_last_attempt_asks_a_person(world: World) -> None:
+    """After so many attempts that had no effect the credit is refused, until a person has it sent again."""
+    world.lack(1)
+    world.indexer.faults[item(1).account] = [Fault.NEVER_LEFT] * 4
+    for _ in range(3):
+        world.run(attempts=3)
+        world.clock.advance(timedelta(hours=6))
+        world.judge()
+
+    refused = correction(world.ledger, item(1))
+    assert (refused.state, refused.reason) == (CorrectionState.REFUSED, "attempts_exhausted")
+    assert refused.due is None
+    assert world.run(attempts=3).confirmed == 0
+    assert world.book().retry_refused(refused.id, signed(world.clock.now()))
+    world.run(attempts=3)
+    again = correction(world.ledger, item(1))
+    assert (again.state, again.failures) == (CorrectionState.PLANNED, 1)
+    world.clock.advance(timedelta(hours=6))
+    world.judge()
+    assert world.run(attempts=3).confirmed == 1
 
 
 def test_the_pause_before_a_retry_outlasts_a_run(world: World) -> None:

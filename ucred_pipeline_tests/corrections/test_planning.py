@@ -12,6 +12,7 @@ from ucred_pipeline.corrections.planning import (
     PlanningRules,
     plan_alone,
     plan_corrections,
+    plan_retries,
     withdraw_settled,
 )
 from ucred_pipeline.domain.corrections import CorrectionState
@@ -296,3 +297,49 @@ def test_only_waiting_corrections_are_withdrawn(world: World) -> None:
     withdraw_settled(world.ledger, world.book())
 
     assert world.state(1) is CorrectionState.IN_DOUBT
+
+
+def failed(world: World, *numbers: int, approved: bool = False) -> None:
+    """Let the first attempt of some end without an effect, and the wait be over."""
+    for number in numbers:
+        world.indexer.faults[item(number).account] = [Fault.NEVER_LEFT]
+    world.run(approved=approved)
+    world.clock.advance(timedelta(hours=6))
+    world.read_balances()
+    world.judge()
+
+
+def test_only_what_failed_is_planned_again(world: World) -> None:
+    """What lacks and was never tried waits for a reconciliation; what is not due yet waits for its time."""
+    world.lack(1)
+    failed(world, 1)
+    world.lack(2)
+
+    assert names(plan_retries(world.ledger, world.clock, RULES, "run").newest) == ["pi_1"]
+    world.clock.advance(-timedelta(hours=6))
+    assert plan_retries(world.ledger, world.clock, RULES, "run").newest is None
+
+
+def test_retries_are_under_the_limits(world: World) -> None:
+    """Too many of them are withheld, as any plan is."""
+    world.lack(1, 2, 3)
+    failed(world, 1, 2, 3)
+
+    found = plan_retries(world.ledger, world.clock, RULES, "run")
+
+    assert (found.plans, names(found.withheld)) == ((), ["pi_1", "pi_2", "pi_3"])
+
+
+def test_an_approved_plan_is_carried_out_for_the_retries_alone(world: World) -> None:
+    """The approval lifts the limits for what is due; what it has not tried yet stays for a reconciliation."""
+    whole = approved(world, 1, 2, 3)
+    failed(world, 2)
+    with world.ledger.write() as connection:
+        approve_plan(connection, whole, signed(world.clock.now()), A_DAY)
+    for number in (1, 3):
+        judge(world.ledger, f"pi_{number}", verdict=Verdict.LACKING)
+
+    found = plan_retries(world.ledger, world.clock, RULES, "run")
+
+    assert found.withheld is None
+    assert [(plan.hash, names(plan)) for plan in found.plans] == [(whole.hash, ["pi_2"])]

@@ -43,6 +43,7 @@ RULES: Final = IssuingRules(
     ceiling=Ceiling(100, 200 * 10**18, 500 * 10**18),
     backoff=timedelta(seconds=60),
     backoff_longest=timedelta(hours=6),
+    attempts=8,
     breaker_doubts=3,
     breaker_openings=3,
     grace=timedelta(minutes=30),
@@ -66,6 +67,7 @@ class World:
     runs: int = 0
     rules: IssuingRules = RULES
     settling: SettlingRules = SETTLING
+    anchors: bool = False
     items: dict[int, PlanItem] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,7 +119,8 @@ class World:
     def book(self) -> CorrectionBook:
         """Put the corrections into the hands of a new process."""
         self.runs += 1
-        return book_of(self.ledger, self.clock, run_id=f"run {self.runs}", owner=f"host:{self.runs}")
+        names = {"run_id": f"run {self.runs}", "owner": f"host:{self.runs}"}
+        return book_of(self.ledger, self.clock, **names, anchors=self.anchors)
 
     def run(self, book: CorrectionBook | None = None, *, approved: bool = False, **rules: Any) -> Issued:
         """Find what was being sent, plan what lacks, and issue it."""

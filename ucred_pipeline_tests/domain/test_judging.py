@@ -1,5 +1,6 @@
 """The rules of judging, one by one: the verdict table, and the examples of the rules of crediting."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -416,6 +417,14 @@ class TestBalances:
         found = judged(rows, BALANCES, [account(UCRED - 1)])
         assert found[1] == ("ambiguous", "balance", "balance_below_proven")
         assert verdicts(rows, DEBITS, [account(UCRED - 1)]) == ["credited", "ambiguous"]
+
+    @pytest.mark.parametrize("evidence", [BALANCES, ALONE])
+    def test_a_mint_that_earns_nothing_may_cover(self, evidence: Evidence) -> None:
+        """The payments API mints also for what earns nothing: that does not pass for a sibling's credit."""
+        rows, told = [purchase("pi_1", entitlement=0), purchase("pi_2")], replace(evidence, minted_wei=UCRED)
+        assert judged(rows, told, [account(UCRED)])[1] == ("ambiguous", "balance", "withdrawn_may_cover")
+        assert verdicts(rows, told, [account(0)]) == ["credited", "lacking"]
+        assert verdicts(rows, told, [account(2 * UCRED)])[1] in {"credited", "over_credited"}
 
     def test_debits_possible_and_covered(self) -> None:
         """What is there was credited, spent or not."""

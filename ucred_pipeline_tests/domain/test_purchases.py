@@ -309,6 +309,15 @@ def test_a_purchase_that_nobody_can_have_credited(verdict: Verdict | None, elsew
     assert not continued(purchase(), before(verdict, **elsewhere)).moved
 
 
+@pytest.mark.parametrize("corrected", [True, False])
+@pytest.mark.parametrize("verdict", [one for one in Verdict if one not in NEVER_CREDITED])
+def test_a_purchase_that_gets_its_name_at_last(verdict: Verdict, *, corrected: bool) -> None:
+    """One that had no certificate yet went by its id, under which we alone may have credited it."""
+    unnamed = before(verdict, namespace=purchase().payment_intent, corrected=corrected)
+
+    assert continued(purchase(), unnamed).moved is corrected
+
+
 @pytest.mark.parametrize("elsewhere", ELSEWHERE)
 @pytest.mark.parametrize("verdict", [None, *Verdict])
 def test_a_corrected_purchase_that_moved(verdict: Verdict | None, elsewhere: dict[str, Any]) -> None:

@@ -162,6 +162,7 @@ def test_wrong_days(plain: Rehearsal, days: list[str], named: str) -> None:
     "arguments",
     [
         ["reconcile", "--wrong"],
+        ["demo", "--purchases", "-5"],
         ["nonsense"],
         ["breaks", "--format", "xml"],
         ["hold", "--reason", "no name"],

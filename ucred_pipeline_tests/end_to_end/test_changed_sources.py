@@ -236,3 +236,18 @@ def test_a_reward_that_changed_between_two_runs(
     assert {judged[name].verdict for name in (minted, ours)} == {"credited"}
     assert world.sent_to() == {f"acct:user:{OLD}": WEI_PER_UCRED}
     assert world.ucred("breaks", "--format", "json").document["breaks"] == []
+
+
+def test_what_the_payments_api_mints_changed_between_two_runs(world: Rehearsal) -> None:
+    """What half a reward on an account may be is judged again when the settings say what a mint is."""
+    world.config.write_text(REWARDS.format("2"), encoding="utf-8")
+    bought = without(world, *LOGS).sandbox.purchase("credited", email=OLD, age=2 * DAY)
+    world.reconcile(apply=False)
+    by_halves = world.verdict(bought)
+
+    world.config.write_text(f"[purchases]\nminted_ucred = 2\n{REWARDS.format('2')}", encoding="utf-8")
+    world.later()
+    world.reconcile(apply=False)
+
+    assert by_halves == ("ambiguous", "partly_covered")
+    assert world.verdict(bought) == ("lacking", "balance_too_low")

@@ -8,6 +8,7 @@ from unittest import mock
 import dagster as dg
 import pytest
 
+from ucred_pipeline.ledger.reads import Source, last_closed
 from ucred_pipeline.ledger.runs import Run, find_run
 from ucred_pipeline.orchestration.partitions import SCOPE_TAG
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
@@ -90,6 +91,21 @@ def test_some_days(
     assert told.tags["dagster/partition"] == day(world, 0)
     assert [name for name in told.tags if "partition_range" in name] == []
     assert told.tags[SCOPE_TAG] == f"{first or ''}..{last or ''}"
+
+
+@pytest.mark.parametrize("asked", [["--from", "0001-01-01"], ["--to", "{}"]], ids=["from", "to"])
+def test_days_without_an_end_are_read_again(world: Rehearsal, asked: list[str]) -> None:
+    """A range that reaches back before all payments is read again from the oldest one on."""
+    world.reconcile(apply=False)
+    world.later()
+
+    said = world.reconcile(*(part.format(day(world, 10)) for part in asked), apply=False)
+
+    assert said.code == 0
+    with world.ledger() as ledger, ledger.read() as connection:
+        read = last_closed(connection, Source.STRIPE)
+    assert read is not None
+    assert read.rows >= AGES.index(1)
 
 
 def test_the_days_that_were_left_out_come_later(world: Rehearsal) -> None:

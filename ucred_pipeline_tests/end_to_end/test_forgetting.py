@@ -147,3 +147,23 @@ def test_a_ledger_from_a_copy(rehearse: Rehearse) -> None:
     world.later()
     assert world.reconcile().code == 0
     assert world.sent() == sent
+
+
+@pytest.mark.parametrize("logs", [True, False], ids=["with logs", "without logs"])
+def test_an_anchor_of_our_own(rehearse: Rehearse, *, logs: bool) -> None:
+    """With `anchor = "account"` 1 wei goes first, once, disturbs no proof, and its loss is a hold."""
+    world = rehearse(
+        '[corrections]\nanchor = "account"\n', purchases=40, special_cases=False, lacking_share=0.1, logs=logs
+    )
+    owed = world.owed()
+    assert world.reconcile().code == 0
+    world.later()
+    again = world.reconcile()
+
+    assert (again.code, again.document["corrections"]["planned"]) == (0, 0)
+    anchors = [credit for credit in world.sandbox.http_credits if credit.account.startswith("acct:recon:")]
+    assert [(credit.amount_wei, credit.memo.partition(":")[0]) for credit in anchors] == [(1, "anchor")]
+    assert sent_before(world) == 1 + sum(owed.values())
+    world.sandbox.restart_indexer()
+    world.later()
+    assert world.reconcile().document["hold"] == "indexer_forgot"

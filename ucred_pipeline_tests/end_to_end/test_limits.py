@@ -21,7 +21,7 @@ def approve(world: Rehearsal, plan: str) -> None:
     """Approve a plan by the beginning of its hash."""
     said = world.ucred("approve", plan[:12], "--by", "Ida")
     assert (said.code, said.err) == (0, "")
-    assert "reconcile --apply" in said.out
+    assert f'ucred --env-file "{world.env_file}" reconcile --apply' in said.out
 
 
 def test_the_default_world_needs_no_approval(rehearse: Rehearse) -> None:

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from ucred_pipeline.domain.money import WEI_PER_UCRED
 from ucred_pipeline.ledger.purchases import Days
+from ucred_pipeline.ledger.schema import issuances
 from ucred_pipeline.orchestration import crediting, judgement, reading, summary
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline_tests.conftest import FakeClock
@@ -105,6 +107,24 @@ def test_two_interleaved_runs(world: Rehearsal) -> None:
 
     assert world.verdict(bought)[0] != "lacking"
     assert (world.sandbox.http_credits, balance(world)) == ((), WEI_PER_UCRED)
+
+
+def test_a_run_that_ends_after_one_that_read_later(world: Rehearsal) -> None:
+    """What the payments database was when a slow run read it does not pass for what is mirrored."""
+    bought = lacks(world)
+    with pipeline_of(world) as pipeline:
+
+        def another_run_reads_a_change(step: str, count: int) -> None:  # noqa: ARG001
+            change(world, bought, state="failed")
+            reading.read_issuances(pipeline, "b")
+
+        reading.read_issuances(pipeline.telling(another_run_reads_a_change), "a")
+        change(world, bought, state="issued")
+        reading.read_issuances(pipeline, "c")
+        with pipeline.ledger.read() as connection:
+            states = set(connection.execute(select(issuances.c.state)).scalars())
+
+    assert states == {"issued"}
 
 
 @pytest.mark.parametrize("logs", [True, False])

@@ -95,9 +95,11 @@ def judge(ledger: Ledger, payment_intent: str, **verdict: Any) -> None:
         connection.execute(update(purchases).where(chosen).values(verdict))
 
 
-def book_of(ledger: Ledger, clock: Clock, run_id: str = "run", owner: str = "host:1") -> CorrectionBook:
+def book_of(
+    ledger: Ledger, clock: Clock, run_id: str = "run", owner: str = "host:1", *, anchors: bool = False
+) -> CorrectionBook:
     """Put the corrections into the hands of a sender."""
-    return CorrectionBook(ledger, clock, Sender(owner, run_id))
+    return CorrectionBook(ledger, clock, Sender(owner, run_id, anchors=anchors))
 
 
 def add_plan(ledger: Ledger, items: Sequence[PlanItem], run_id: str = "run") -> str:

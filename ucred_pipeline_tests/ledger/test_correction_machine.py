@@ -263,6 +263,7 @@ class Machine(RuleBasedStateMachine):
             return
         assert self._books[0].retry_refused(name, signed(self._clock.now()))
         self._corrections[name].move(_C.PLANNED)
+        self._corrections[name].failures = 0
 
     @rule(kind=st.sampled_from(HoldKind))
     def hold(self, kind: HoldKind) -> None:

@@ -50,6 +50,17 @@ def marked_accounts(connection: Connection) -> set[str]:
     return found
 
 
+def test_an_older_read_of_a_payment_does_not_replace_a_newer(ledger: Ledger) -> None:
+    """A slow run that read before a refund does not bring the money back."""
+    with ledger.write() as connection:
+        mirror.store_payments(connection, [replace(PAYMENT, refunded=3500)], NOON + A_SECOND)
+        marked_payments(connection)
+
+        assert mirror.store_payments(connection, [PAYMENT], NOON) == 0
+        assert connection.execute(select(payments.c.refunded)).scalars().all() == [3500]
+        assert marked_payments(connection) == set()
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from ucred_pipeline.domain.answers import Answer
+from ucred_pipeline.domain.answers import Answer, Effect
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.ledger.anchors import Anchor, anchors
 from ucred_pipeline.ledger.corrections import live_attempt
@@ -17,8 +17,7 @@ from ucred_pipeline.ledger.safety import (
     HoldKind,
     current_epoch,
     forget_refused_token,
-    note_clear_answer,
-    note_doubt,
+    note_answer,
     open_breaker,
     open_epoch,
     open_holds,
@@ -156,9 +155,8 @@ def test_a_late_answer_does_not_open_an_epoch_again(ledger: Ledger, clock: FakeC
 def test_the_breaker_counts_doubts_in_a_row(ledger: Ledger) -> None:
     """A clear answer begins the count anew."""
     with ledger.write() as connection:
-        assert [note_doubt(connection), note_doubt(connection)] == [1, 2]
-        note_clear_answer(connection)
-        assert note_doubt(connection) == 1
+        answers = [Effect.IN_DOUBT, Effect.IN_DOUBT, Effect.NOT_APPLIED, Effect.APPLIED, Effect.IN_DOUBT]
+        assert [note_answer(connection, effect) for effect in answers] == [1, 2, 2, 0, 1]
 
 
 def test_three_openings_in_a_row_ask_for_a_person(ledger: Ledger) -> None:
@@ -180,7 +178,7 @@ def test_a_clear_answer_closes_the_breaker(ledger: Ledger) -> None:
     with ledger.write() as connection:
         open_breaker(connection, 3, signed(NOON), token_refused=False)
         open_breaker(connection, 3, signed(NOON), token_refused=False)
-        note_clear_answer(connection)
+        note_answer(connection, Effect.APPLIED)
         assert Breaker(0, 0, one_at_a_time=False, token_refused=False) == read_breaker(connection)
         open_breaker(connection, 3, signed(NOON), token_refused=False)
         assert open_holds(connection) == []

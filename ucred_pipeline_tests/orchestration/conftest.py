@@ -9,7 +9,8 @@ import pytest
 
 from ucred_pipeline.definitions import defs
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.orchestration.jobs import RECONCILIATION, may_send
+from ucred_pipeline.ledger.runs import RECONCILIATION
+from ucred_pipeline.orchestration.jobs import may_send
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.settings import load_settings
@@ -43,6 +44,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster whose history ends with the test."""
     with dg.DagsterInstance.ephemeral() as ephemeral:
         yield ephemeral
+
+
+@pytest.fixture
+def lasting_instance() -> Iterator[dg.DagsterInstance]:
+    """A Dagster whose history is on disk, which the contexts of schedules open by themselves."""
+    with dg.instance_for_test() as on_disk:
+        yield on_disk
 
 
 @pytest.fixture

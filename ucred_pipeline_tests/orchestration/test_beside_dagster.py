@@ -1,5 +1,6 @@
 """Runs of a real `dagster dev`: beside one by hand, and terminated in the middle of sending."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,12 +9,14 @@ from typing import Final
 
 import pytest
 
+from ucred_pipeline.ledger.runs import RECONCILIATION
+from ucred_pipeline.orchestration.jobs import may_send
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, today
 from ucred_pipeline.sandbox import SandboxSpec
 from ucred_pipeline_tests.end_to_end.kills.hardship import RULES, SETTLES_AFTER_S
 from ucred_pipeline_tests.end_to_end.kills.oracles import lost, violations
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
-from ucred_pipeline_tests.orchestration.dagster_dev import Webserver, dagster_dev, wait_for
+from ucred_pipeline_tests.orchestration.webserver import ROOT, Webserver, dagster_dev, wait_for
 
 _LACKING: Final = 15
 _AGE: Final = timedelta(days=2)
@@ -34,7 +37,8 @@ class Beside:
 
     def launch(self) -> str:
         """Launch a run over all that is open."""
-        return self.dagster.launch(today(self.world.clock.now()), {SCOPE_TAG: ALL_OPEN})
+        tags = {"dagster/partition": today(self.world.clock.now()), SCOPE_TAG: ALL_OPEN}
+        return self.dagster.launch(RECONCILIATION, may_send(), **tags)
 
     def wait_until_it_sends(self) -> int:
         """Wait until some credits of a run took effect; give how many are still owed."""
@@ -67,7 +71,8 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     with Rehearsal(folder, spec, rules=RULES, real_time=True) as world:
         world.sandbox.faults.set("indexer-latency", "0.1")
         world.dagster_home.mkdir()
-        with dagster_dev(world, world.dagster_home) as dagster:
+        shutil.copy(ROOT / "dagster.yaml", world.dagster_home)
+        with dagster_dev(world, world.dagster_home) as (dagster, _):
             wait_for(dagster.loaded, 120)
             dagster.let_nothing_start_by_itself()
             yield Beside(world, dagster)

@@ -1,48 +1,201 @@
-"""`dagster dev` in the project's root: it comes up by the environment alone, and its runs credit."""
+"""Dagster's daemon and webserver, really started: runs, backfills, an outage, and two daemons.
 
-from datetime import UTC
+One rehearsal and one history for the whole module; the tests go one after the other.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import pytest
 
-from ucred_pipeline_tests.end_to_end.conftest import Rehearse
-from ucred_pipeline_tests.orchestration.dagster_dev import dagster_dev, kept, wait_for
+from ucred_pipeline.ledger.runs import Outcome, find_run, running_runs
+from ucred_pipeline.orchestration.jobs import may_send
+from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG
+from ucred_pipeline.sandbox import SandboxSpec
+from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
 from ucred_pipeline_tests.orchestration.test_definitions import ASSETS, CHECKS
+from ucred_pipeline_tests.orchestration.webserver import (
+    LOCATION,
+    RANGE,
+    REPOSITORY,
+    ROOT,
+    Webserver,
+    an_hour_passes,
+    dagster_dev,
+    kept,
+    kill_servers,
+    second_daemon,
+    wait_for,
+)
+
+pytestmark = pytest.mark.timeout(300)
+_JOB: Final = "reconciliation"
+_CHECKED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+_MADE: Final = dg.DagsterEventType.ASSET_MATERIALIZATION
 
 
-@pytest.mark.timeout(180)
-def test_a_run_from_the_ui(rehearse: Rehearse, tmp_path: Path) -> None:
-    """It comes up with its schedule; a partition's run credits, and leaves materializations and checks."""
-    world = rehearse(real_time=True, purchases=40, special_cases=False, lacking_share=0.1)
-    home = tmp_path / "dagster home"
+@dataclass
+class Operated:
+    """A rehearsal with Dagster on it, which can be stopped and started again."""
+
+    world: Rehearsal
+    home: Path
+    server: ExitStack = field(default_factory=ExitStack)
+
+    def start(self) -> None:
+        """Start the servers."""
+        self.web, self.process = self.server.enter_context(dagster_dev(self.world, self.home))
+        wait_for(self.web.loaded)
+
+    web: Webserver = field(init=False)
+    process: Any = field(init=False)
+
+    @property
+    def owed_days(self) -> list[str]:
+        """The days on which something lacks, or lacked, oldest first."""
+        purchases = self.world.sandbox.world.purchases
+        made = (purchases[name].created.astimezone(UTC) for name in self.world.sandbox.truth.to_credit)
+        return sorted({f"{moment:%Y-%m-%d}" for moment in made})
+
+    def owed_on(self, days: list[str]) -> set[str]:
+        """The namespaces that lack on some days."""
+        purchases = self.world.sandbox.world.purchases
+        return {
+            str(truth.namespace)
+            for name, truth in self.world.sandbox.truth.to_credit.items()
+            if f"{purchases[name].created.astimezone(UTC):%Y-%m-%d}" in days
+        }
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    """A rehearsal on which Dagster has come up."""
+    folder = tmp_path_factory.mktemp("operated")
+    home = folder / "dagster home"
     home.mkdir()
+    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    spec = SandboxSpec(purchases=80, special_cases=False, lacking_share=0.15, lost_answers=0)
+    with Rehearsal(folder, spec, real_time=True) as world:
+        operated = Operated(world, home)
+        with operated.server:
+            operated.start()
+            yield operated
 
-    with dagster_dev(world, home) as webserver:
-        (repository,) = wait_for(webserver.loaded)
-        assert repository["location"]["name"] == "ucred_pipeline"
-        states = {found["name"]: found["scheduleState"]["status"] for found in repository["schedules"]}
-        assert states == {"reconciliation_schedule": "RUNNING"}
-        chosen = next(iter(world.sandbox.truth.to_credit.values()))
-        day = f"{world.sandbox.world.purchases[chosen.payment_intent].created.astimezone(UTC):%Y-%m-%d}"
-        run = webserver.launch(day)
-        status = webserver.end_of(run)
 
-    assert status == "SUCCESS"
-    assert chosen.namespace in world.sent()
+def test_it_comes_up(operated: Operated) -> None:
+    """The environment is enough; the schedule and the sensors run without being switched on."""
+    (repository,) = operated.web.loaded()
+
+    assert (repository["name"], repository["location"]["name"]) == (REPOSITORY, LOCATION)
+    states = {found["name"]: found["scheduleState"]["status"] for found in repository["schedules"]}
+    states |= {found["name"]: found["sensorState"]["status"] for found in repository["sensors"]}
+    assert states == dict.fromkeys(
+        ["reconciliation_schedule", "due_retries", "dirty_days", "failed_runs"], "RUNNING"
+    )
+
+
+def test_a_run_from_the_ui(operated: Operated) -> None:
+    """A partition's run credits its day, and leaves materializations, checks and no secret."""
+    world, day = operated.world, operated.owed_days[-1]
+
+    run = operated.web.launch(_JOB, may_send(), **{"dagster/partition": day})
+
+    assert operated.web.end_of(run) == "SUCCESS"
+    assert operated.owed_on([day]) <= set(world.sent())
     assert max(world.sent().values()) == 1
-    made = kept(home, run, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    made = kept(operated.home, run, _MADE)
     assert {event.asset_key.to_user_string() for event in made if event.asset_key} == ASSETS
     assert {event.partition for event in made} == {day}
-    checked = [event.asset_check_evaluation_data for event in kept(home, run, _CHECKED)]
+    checked = [event.asset_check_evaluation_data for event in kept(operated.home, run, _CHECKED)]
     assert {(found.asset_key.to_user_string(), found.check_name) for found in checked} == CHECKS
     assert {found.check_name for found in checked if not found.passed} <= {
         "mint_success_rate",
         "mint_latency",
     }
-    files = [path.read_bytes().decode(errors="replace") for path in home.rglob("*") if path.is_file()]
+    files = [
+        path.read_bytes().decode(errors="replace") for path in operated.home.rglob("*") if path.is_file()
+    ]
     assert world.secrets_in("".join(files)) == []
 
 
-_CHECKED: Final = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+def test_a_backfill_of_thirty_days_in_a_single_run(operated: Operated) -> None:
+    """As the UI launches it: a plan first, which sends nothing, then the credits; each day is made."""
+    last = date.fromisoformat(operated.owed_days[-2])
+    days = [f"{last - timedelta(days=back)}" for back in range(29, -1, -1)]
+    bounds = dict(zip(RANGE, (days[0], days[-1]), strict=True))
+    before = operated.world.sent()
+    plan = operated.web.launch(_JOB, {}, **bounds)
+    assert operated.web.end_of(plan) == "SUCCESS"
+    assert operated.world.sent() == before
+
+    run = operated.web.launch(_JOB, may_send(), **bounds)
+
+    assert operated.web.end_of(run) == "SUCCESS"
+    assert operated.owed_on(days) <= set(operated.world.sent())
+    assert max(operated.world.sent().values()) == 1
+    made = {(event.asset_key, event.partition) for event in kept(operated.home, run, _MADE)}
+    assert made == {(dg.AssetKey(asset), day) for asset in ASSETS for day in days}
+    history = operated.web.checked("purchases_lacking_ucred", "plan_within_limits")
+    assert {found["runId"] for found in history if found["status"] == "SUCCEEDED"} >= {plan, run}
+    assert "FAILED" not in {found["status"] for found in history}
+
+
+def test_a_backfill_beside_other_runs(operated: Operated) -> None:
+    """One run a day, beside a run over all that is open and two of its own days: each is credited once."""
+    days = operated.owed_days[:3]
+    backfill = operated.web.backfill(days, may_send())
+    others = [operated.web.launch(_JOB, may_send(), **{"dagster/partition": day}) for day in days[:2]]
+    tags = {"dagster/partition": days[0], SCOPE_TAG: ALL_OPEN}
+    others.append(operated.web.launch(_JOB, may_send(), **tags))
+
+    def completed() -> dict[str, Any] | None:
+        found = operated.web.progress(backfill)
+        return found if found["status"] != "REQUESTED" else None
+
+    progress = wait_for(completed, 180)
+
+    assert progress["status"] == "COMPLETED_SUCCESS"
+    assert progress["partitionStatusCounts"] == [{"runStatus": "SUCCESS", "count": 3}]
+    assert {operated.web.end_of(run) for run in others} == {"SUCCESS"}
+    assert operated.world.sent() == operated.world.owed()
+
+
+def test_an_outage_of_an_hour_heals(operated: Operated) -> None:
+    """A run outlives its servers; what happened meanwhile the next tick credits, once, with two daemons."""
+    world = operated.world
+    world.sandbox.faults.set("indexer-latency", "2")
+    outliving = operated.web.launch(_JOB, may_send(), **{"dagster/partition": operated.owed_days[0]})
+    wait_for(lambda: operated.web.status(outliving) == "STARTED")
+    (alive, *_) = kill_servers(operated.process)
+    world.sandbox.faults.clear()
+    for _ in range(3):
+        world.sandbox.purchase("lacking_indexer_down", age=timedelta(hours=1))
+    alive.wait(timeout=60)
+    an_hour_passes(operated.home)
+
+    operated.start()
+    with second_daemon(world, operated.home):
+        schedule = {"dagster/schedule_name": "reconciliation_schedule"}
+        ticked = wait_for(lambda: operated.web.runs(**schedule))
+        assert operated.web.end_of(ticked[-1]["runId"]) == "SUCCESS"
+        wait_for(lambda: world.sent() == world.owed(), 60)
+        runs = wait_for(lambda: all_ended(operated.web.runs(**schedule)))
+
+    assert {run["status"] for run in runs} == {"SUCCESS"}
+    assert world.sent() == world.owed()
+    assert operated.web.status(outliving) == "SUCCESS"
+    with world.ledger() as ledger, ledger.read() as connection:
+        told = find_run(connection, outliving)
+        assert told is not None
+        assert told.outcome is Outcome.DONE
+        assert running_runs(connection) == []
+
+
+def all_ended(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs, once they have all ended."""
+    return runs if all(run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} for run in runs) else []

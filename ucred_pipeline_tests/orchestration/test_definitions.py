@@ -4,12 +4,17 @@ import os
 import re
 import subprocess
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from ucred_pipeline.definitions import defs
+from ucred_pipeline.ledger.alerts import last_look
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.orchestration.alerting import alerts_sensor
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +41,7 @@ CHECKS = {
     ("mint_metrics", "retry_queue"),
     ("mint_metrics", "over_credits"),
     ("mint_metrics", "doubts_by_age"),
+    ("mint_metrics", "no_red_day"),
 }
 
 
@@ -101,13 +107,13 @@ def test_the_job_and_its_order() -> None:
     assert {key.to_user_string() for key in before} == ASSETS - {"corrective_credits", "mint_metrics"}
 
 
-def test_the_schedule() -> None:
+def test_the_schedule(lasting_instance: dg.DagsterInstance) -> None:
     """Every quarter of an hour, by default and in UTC, a run over all that is open may send."""
     schedule = defs.resolve_schedule_def("reconciliation_schedule")
     at = datetime(2026, 2, 3, 0, 0, tzinfo=UTC)
 
     with dg.build_schedule_context(
-        scheduled_execution_time=at, repository_def=defs.get_repository_def()
+        instance=lasting_instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
     ) as context:
         (request,) = schedule.evaluate_tick(context).run_requests or []
 
@@ -118,3 +124,48 @@ def test_the_schedule() -> None:
     assert request.partition_key == "2026-02-03"
     assert request.tags[SCOPE_TAG] == ALL_OPEN
     assert request.run_config == {"ops": {"corrective_credits": {"config": {"apply": True}}}}
+
+
+def test_the_alerts_sensor() -> None:
+    """Every minute, by default, somebody looks whether an alert is due; no run is started."""
+    sensor = defs.resolve_sensor_def("alerts_sensor")
+
+    assert sensor.minimum_interval_seconds == 60
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.targets == []
+
+
+def test_the_alerts_sensor_ticks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick of the sensor as it is wired looks at the ledger, starts no run, and leaves when it looked."""
+    url = f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}"
+    monkeypatch.setenv("UCRED_DATABASE_URL", url)
+    monkeypatch.chdir(tmp_path)
+
+    wired = {"alert_desk": (defs.resources or {})["alert_desk"]}
+    with dg.build_sensor_context(resources=wired) as context:
+        tick = defs.resolve_sensor_def("alerts_sensor").evaluate_tick(context)
+
+    assert (tick.run_requests, tick.skip_message) == ([], "0 alerts fire.")
+    with Ledger.open(url) as ledger, ledger.read() as connection:
+        assert last_look(connection) is not None
+
+
+class BrokenDesk:
+    """A desk whose error holds a secret."""
+
+    def tend(self, within_s: float) -> str:
+        """Fail."""
+        raise OSError(f"slack://T0KEN within {within_s}")
+
+
+def test_a_tick_that_fails_tells_no_secret() -> None:
+    """What Dagster keeps of a failed tick says where it failed, and not the text of the error."""
+    with (
+        dg.build_sensor_context(resources={"alert_desk": BrokenDesk()}) as context,
+        pytest.raises(dg.Failure) as caught,
+    ):
+        alerts_sensor(context)
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "OSError at test_definitions.py" in told
+    assert "T0KEN within 45" not in told

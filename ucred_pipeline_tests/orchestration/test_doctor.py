@@ -1,5 +1,6 @@
 """Whether everything that a run needs is in order."""
 
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -201,3 +202,17 @@ def test_a_fault_of_ours_hides_nothing(
 
     assert failed(found) == {"payments database"}
     assert "sk_live_secret" not in words(render(found))
+
+
+def test_alert_routes(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Addresses that can be read are named without what is secret in them; one that cannot, by its place."""
+    good = examined(sandbox, tmp_path, UCRED_ALERT_URLS="json://user:pa55@127.0.0.1/hush")
+    partly = examined(sandbox, tmp_path, UCRED_ALERT_URLS="critical=json://127.0.0.1/hush")
+    bad = examined(sandbox, tmp_path, UCRED_ALERT_URLS="json://127.0.0.1/hush nonsense://hush")
+
+    assert worst(good) == "ok"
+    assert "1. JSON" in named(good, "alert routes", Level.OK)
+    assert "warning" in named(partly, "alert routes", Level.WARNING)
+    assert "entry 2 of UCRED_ALERT_URLS" in named(bad, "alert routes", Level.ERROR)
+    for found in (good, partly, bad):
+        assert not {"hush", "pa55"} & set(re.findall(r"\w+", words(render(found))))

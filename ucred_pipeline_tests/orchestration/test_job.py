@@ -91,7 +91,7 @@ def test_the_checks_of_a_run(special: Rehearsal, run_job: RunJob) -> None:
         "mint_metrics.mint_latency",
         "mint_metrics.over_credits",
     }
-    assert len(outcomes(result)) == 11
+    assert len(outcomes(result)) == 12
 
 
 def test_without_a_configuration_nothing_is_sent(special: Rehearsal, run_job: RunJob) -> None:

@@ -10,7 +10,7 @@ from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, scope_of, scope_tag, today
 
 DAY = timedelta(days=1)
-DATES = st.dates(date(1970, 1, 1), date(9999, 12, 30))
+DATES = st.dates(date(1, 1, 1), date(9999, 12, 30))
 
 
 def start(day: date) -> datetime:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ucred_pipeline.ledger.measures import Share
+from ucred_pipeline.domain.thresholds import Share
 from ucred_pipeline.reporting.mint_rate import MintRate, MintState, percent
 from ucred_pipeline.settings import Thresholds
 

@@ -95,6 +95,7 @@ def test_faults_by_option(tmp_path: Path) -> None:
         ("gremlins", "indexer-latency"),
         ("indexer-refuse=3", "takes no value"),
         ("indexer-latency=soon", "a number"),
+        ("indexer-latency=-1", "a number"),
         ("stripe-forbid=payouts", "refunds"),
         ("indexer-drop-after@2", "between 0 and 1"),
     ],

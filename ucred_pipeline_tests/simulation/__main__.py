@@ -1,4 +1,4 @@
-"""The simulation from the command line: many seeds, one seed again with its trace, the mutants."""
+"""The simulation from the command line: many seeds, one again with its trace, the mutants, the figures."""
 
 import argparse
 import os
@@ -6,14 +6,16 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
-from ucred_pipeline_tests.simulation.campaign import Figures, play_all, shrink
+from ucred_pipeline_tests.simulation.campaign import play_all, shrink
+from ucred_pipeline_tests.simulation.figures import Figures, NotToBeMerged, merged, shown
 from ucred_pipeline_tests.simulation.mutants import MUTANTS, Mutant, caught_at
 from ucred_pipeline_tests.simulation.profiles import PROFILES, named, profile_of
-from ucred_pipeline_tests.simulation.schedule import Case, Outcome, play
+from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, play
 
-_TELLS_EVERY_S: Final = 1.0
+_TELLS_EVERY_S: Final = 5.0
 
 
 def main() -> int:
@@ -23,7 +25,9 @@ def main() -> int:
         return _replay(asked)
     if asked.command == "mutants":
         return _mutants(asked.name)
-    return _campaign(range(asked.start, asked.start + asked.seeds), asked.workers)
+    if asked.command == "figures":
+        return _merge(asked.file)
+    return _campaign(range(asked.start, asked.start + asked.seeds), asked.workers, asked.figures)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=int, default=2000, help="how many (default 2000)")
     run.add_argument("--start", type=int, default=0, help="the first seed (default 0)")
     run.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: cores)")
+    run.add_argument("--figures", type=Path, help="keep the figures in this file, and go on from it")
+    figures = commands.add_parser("figures", help="put the figures of several files together, as tables")
+    figures.add_argument("file", type=Path, nargs="+")
     replay = commands.add_parser(
         "replay", help="play one seed again, with its trace; --shrink makes it small"
     )
@@ -56,39 +63,51 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _campaign(seeds: range, workers: int) -> int:
-    figures, began, told = Figures(), time.monotonic(), 0.0
-    for outcome in play_all(seeds, workers):
-        figures.add(outcome)
-        if outcome.violations:
-            _say(f"\nseed {outcome.seed} ({outcome.profile}): {outcome.violations[0]}")
-        if time.monotonic() - told > _TELLS_EVERY_S:
-            told = time.monotonic()
-            _tell_progress(figures, len(seeds), told - began)
-    _tell_progress(figures, len(seeds), time.monotonic() - began)
+def _campaign(seeds: range, workers: int, file: Path | None) -> int:
+    figures = Figures.load(file) if file and file.exists() else Figures()
+    missing = list(figures.missing(seeds))
+    try:
+        _play(missing, workers, figures, file)
+    finally:
+        if file:
+            figures.save(file)
     _show(figures)
     return 1 if figures.failed else 0
 
 
-def _tell_progress(figures: Figures, wanted: int, seconds: float) -> None:
-    rate = figures.schedules / max(seconds, 0.001)
-    left = (wanted - figures.schedules) / max(rate, 0.001)
-    line = f"{figures.schedules:,} of {wanted:,} schedules, {rate:.0f}/s, {left / 60:.0f} min left"
-    line += f", {figures.posts:,} credits sent, {len(figures.failed)} failed"
+def _play(missing: list[int], workers: int, figures: Figures, file: Path | None) -> None:
+    began = told = time.monotonic()
+    for count, outcome in enumerate(play_all(missing, workers), 1):
+        figures.add(outcome)
+        if outcome.violations:
+            _say(f"\nseed {outcome.seed} ({outcome.profile}): {outcome.violations[0]}")
+        if time.monotonic() - told > _TELLS_EVERY_S or count == len(missing):
+            told = time.monotonic()
+            _tell_progress(count, len(missing), told - began, len(figures.failed))
+            if file:
+                figures.save(file)
+
+
+def _tell_progress(count: int, wanted: int, seconds: float, failed: int) -> None:
+    rate = count / max(seconds, 0.001)
+    line = f"{count:,} of {wanted:,} schedules, {rate:.0f}/s, {(wanted - count) / rate / 60:.0f} min left"
+    line += f", {failed} failed"
     sys.stderr.write(f"\r{line}  " if sys.stderr.isatty() else f"{line}\n")
     sys.stderr.flush()
 
 
+def _merge(files: list[Path]) -> int:
+    try:
+        figures = merged(files)
+    except NotToBeMerged as refusal:
+        _say(str(refusal))
+        return 2
+    _show(figures)
+    return 1 if figures.failed else 0
+
+
 def _show(figures: Figures) -> None:
-    _say("")
-    _say(f"schedules {figures.schedules:,}   runs {figures.runs:,}   credits sent {figures.posts:,}")
-    _say(f"took effect {figures.effects:,}   violations {len(figures.failed)}   settled by a person "
-         f"{figures.by_person:,}   crossed by others {figures.crossed:,}")  # fmt: skip
-    _say("faults: " + ", ".join(f"{name} {count:,}" for name, count in figures.faults.most_common()))
-    _say("corrections ended: " + ", ".join(f"{name} {n:,}" for name, n in figures.ended.most_common()))
-    for name, of_profile in sorted(figures.profiles.items()):
-        _say(f"  {name:30} {of_profile.schedules:8,} schedules {of_profile.posts:8,} sent "
-             f"{of_profile.unaided:7.2%} of corrections without a person")  # fmt: skip
+    _say("\n".join(shown(figures)))
     for seed in sorted(figures.failed)[:20]:
         _say(f"replay with: python -m ucred_pipeline_tests.simulation replay {seed} --shrink")
 
@@ -97,7 +116,7 @@ def _replay(asked: argparse.Namespace) -> int:
     spared = frozenset(int(number) for number in asked.spared.split(",") if number)
     mutant = next((found for found in MUTANTS if found.name == asked.mutant), None)
     profile = named(asked.profile) if asked.profile else mutant.profile if mutant else profile_of(asked.seed)
-    case = Case(asked.seed, profile, spared, asked.purchases)
+    case = replace(case_of(asked.seed), profile=profile, spared=spared, purchases=asked.purchases)
     with mutant.at_work() if mutant else nullcontext():
         if asked.shrink and play(case).violations:
             case = shrink(case)
@@ -126,7 +145,11 @@ def _mutants(names: list[str]) -> int:
 
 def _show_mutant(mutant: Mutant) -> bool:
     seed, violation = caught_at(mutant)
-    where = f"at seed {seed}: {violation}" if seed is not None else f"NOT within {mutant.seeds} seeds"
+    where = (
+        f"at seed {seed}: {violation.splitlines()[0]}"
+        if seed is not None
+        else f"NOT within {mutant.seeds} seeds"
+    )
     _say(f"{mutant.name:20} {mutant.rule:55} {where}")
     return seed is not None
 

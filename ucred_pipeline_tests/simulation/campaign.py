@@ -1,9 +1,8 @@
-"""Many schedules: played over all cores, counted, and where one fails made as small as it can be."""
+"""Many schedules: played over all cores, and where one fails made as small as it can be."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from multiprocessing import get_context
 from typing import Final
@@ -11,50 +10,6 @@ from typing import Final
 from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, play
 
 _CHUNK: Final = 25
-
-
-@dataclass(slots=True)
-class Figures:
-    """What many schedules came to."""
-
-    schedules: int = 0
-    runs: int = 0
-    posts: int = 0
-    effects: int = 0
-    crossed: int = 0
-    by_person: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
-    profiles: dict[str, "Figures"] = field(default_factory=dict)
-    failed: dict[int, str] = field(default_factory=dict)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count a schedule, also for its profile."""
-        self._count(outcome)
-        self.profiles.setdefault(outcome.profile, Figures())._count(outcome)
-
-    @property
-    def unaided(self) -> float:
-        """The share of corrections that needed no person, from 0 to 1."""
-        corrections = sum(self.ended.values()) - self.ended["epoch_closed"]
-        left = self.by_person + sum(self.ended[state] for state in _LEFT_TO_A_PERSON)
-        return 1 - left / corrections if corrections else 1.0
-
-    def _count(self, outcome: Outcome) -> None:
-        self.schedules += 1
-        self.runs += outcome.runs
-        self.posts += outcome.posts
-        self.effects += outcome.effects
-        self.crossed += outcome.crossed
-        self.by_person += outcome.by_person
-        self.faults += outcome.faults
-        self.ended += outcome.ended
-        if outcome.violations:
-            self.failed[outcome.seed] = outcome.violations[0]
-
-
-#: Where a correction stands that only a person takes further; a plan that waits for time does not count.
-_LEFT_TO_A_PERSON: Final = ("in_doubt", "quarantined", "refused")
 
 
 def play_all(seeds: Iterable[int], workers: int) -> Iterator[Outcome]:

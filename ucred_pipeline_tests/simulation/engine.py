@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 from unittest import mock
 
+from ucred_pipeline.corrections import issuing
 from ucred_pipeline.corrections.resolving import CannotResolve, resolve
 from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.judging_frames import Decision
@@ -19,7 +20,7 @@ from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.plans import PlanState, approve_plan, plans_in
 from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.reads import Read, Source, save_read
-from ucred_pipeline.ledger.safety import HoldKind, Signed, open_epoch, open_holds, raise_hold, release_holds
+from ucred_pipeline.ledger.safety import HoldKind, Signed, open_holds, raise_hold, raise_hold_anew
 from ucred_pipeline.ledger.sender_lock import AnotherSender
 from ucred_pipeline.orchestration import crediting, judgement, reading
 from ucred_pipeline.orchestration.pipeline import Pipeline
@@ -66,6 +67,7 @@ class Engine:
         self.by_person = 0
         self.approved: set[str] = set()
         self.known_life = 0
+        self._lost = False
         self._judge: Callable[[Pipeline], object] = (
             judgement.judge_marked if judges_really else quick_judge.judge_marked
         )
@@ -82,9 +84,16 @@ class Engine:
         return self._sender is not None
 
     def hold_after_restore(self) -> None:
-        """Hold, as who restores a copy of the ledger must."""
+        """Hold, as `ucred restore` does with a copy of the ledger."""
         with self.ledger.write() as connection:
             signed = Signed("ada", self.stage.moment, "the ledger was restored from a copy")
+            raise_hold_anew(connection, HoldKind.RESTORED, signed)
+
+    def hold_for_restart(self) -> None:
+        """Hold, as who restarts the indexer should: the operator knows that its state is lost."""
+        self._lost = True
+        with self.ledger.write() as connection:
+            signed = Signed("ada", self.stage.moment, "the indexer is restarted")
             raise_hold(connection, HoldKind.PERSON, signed)
 
     def start_run(self) -> None:
@@ -133,14 +142,14 @@ class Engine:
     def _operate(self, process: Process) -> None:
         now = process.clock.now()
         signed = Signed("ada", now, "looked at it")
-        self._answer_holds(signed)
+        self._answer_holds(process, signed)
         self._settle_what_is_asked(process, signed)
         with self.ledger.write() as connection:
             for plan in plans_in(connection, PlanState.WITHHELD):
                 approve_plan(connection, plan, signed, timedelta(hours=24))
                 self.approved.add(plan.hash)
 
-    def _answer_holds(self, signed: Signed) -> None:
+    def _answer_holds(self, process: Process, signed: Signed) -> None:
         """Release what was looked at; a state that is lost is a new epoch, once nothing can act any more."""
         with self.ledger.read() as connection:
             holds = open_holds(connection)
@@ -148,16 +157,14 @@ class Engine:
             return
         if min((signed.at - hold.raised).total_seconds() for hold in holds) < _LOOKS_AFTER_S:
             return
+        is_lost = self._lost or any(hold.kind is HoldKind.INDEXER_FORGOT for hold in holds)
+        life = self.outside.life
         try:
-            with self.ledger.write() as connection:
-                is_lost = any(hold.kind is HoldKind.INDEXER_FORGOT for hold in holds)
-                if is_lost:
-                    open_epoch(connection, signed)
-                release_holds(connection, signed)
-                life = self.outside.life
+            crediting.release(self.pipeline(process), signed, new_epoch=is_lost)
         except TooEarly:
             return
-        self.known_life = life if is_lost else self.known_life
+        if is_lost:
+            self._lost, self.known_life = False, life
 
     def _settle_what_is_asked(self, process: Process, signed: Signed) -> None:
         """Settle what waits for a person by the truth, which a person finds in the indexer's own log."""
@@ -213,6 +220,7 @@ class Engine:
                 (reading, "IndexerSource", lambda *_: SimulatedSource(network)),
                 (reading, "read_indexer_log", lambda _: CreditLog(network.outside.readable_log(), 0)),
                 (crediting, "sole_sender", self.sole_sender),
+                (issuing, "token_hex", lambda size: random.randbytes(size).hex()),
             ):
                 stack.enter_context(mock.patch.object(where, name, instead))
             yield
@@ -229,7 +237,10 @@ def _settings(rates: Profile) -> Settings:
     )
     rules = {
         "evidence": {"other_writers": rates.other_writers, "debits_possible": rates.debits},
-        "corrections": {"quarantine_after_s": QUARANTINE_S},
+        "corrections": {
+            "quarantine_after_s": QUARANTINE_S,
+            "anchor": "account" if rates.anchors else "receipts",
+        },
         **rates.rules,
     }
     return Settings(environment=environment, rules=Rules.model_validate(rules))

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from sqlite3 import Connection as Raw
 from typing import Any
-
-from sqlalchemy import Connection
 
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline_tests.simulation.fate import Fate
 from ucred_pipeline_tests.simulation.profiles import Profile
+from ucred_pipeline_tests.simulation.quick_connection import QuickConnection
 from ucred_pipeline_tests.simulation.stage import Stage
 
 
@@ -20,35 +19,37 @@ class SimulatedLedger(Ledger):
     stage: Stage | None = None
     fate: Fate | None = None
     rates: Profile | None = None
+    is_quick = False
 
-    def begin(self, stage: Stage, fate: Fate, rates: Profile) -> None:
-        """Start a schedule with an empty ledger."""
+    def begin(self, stage: Stage, fate: Fate, rates: Profile, *, is_quick: bool) -> None:
+        """Start a schedule with an empty ledger, over the quick connection or the real one."""
         self.stage, self.fate, self.rates = None, None, None
         self.restore(_empty())
+        self.is_quick = is_quick
         self.stage, self.fate, self.rates = stage, fate, rates
 
     def copy(self) -> bytes:
         """Make a copy of the whole ledger."""
-        return self._raw().serialize()
+        return self.raw.serialize()
 
     def restore(self, copied: bytes) -> None:
         """Put a copy in the place of the ledger."""
-        self._raw().deserialize(copied)
+        self.raw.deserialize(copied)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self) -> Iterator[Any]:
         """Open the write transaction; around it, and before it commits, the process may end."""
         self._step("write", may_wait=True)
-        with super().write() as connection:
+        with self._quick.transaction("BEGIN IMMEDIATE") if self.is_quick else super().write() as connection:
             yield connection
             self._step("commit", may_wait=False)
         self._step("written", may_wait=True)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Any]:
         """Open a transaction that only reads."""
         self._step("read", may_wait=True)
-        with super().read() as connection:
+        with self._quick.transaction("BEGIN") if self.is_quick else super().read() as connection:
             yield connection
 
     def _step(self, name: str, *, may_wait: bool) -> None:
@@ -62,11 +63,17 @@ class SimulatedLedger(Ledger):
         if may_wait and self.fate.strikes("pause", self.rates.pause):
             process.sleep(self.fate.one_of((0.1, 5, 30, 200, 1200)))
 
-    def _raw(self) -> Raw:
+    @cached_property
+    def raw(self) -> Raw:
+        """The one connection to the database in memory, as SQLite gives it."""
         with self._engine.connect() as connection:
             raw: Any = connection.connection.driver_connection
         assert isinstance(raw, Raw)
         return raw
+
+    @cached_property
+    def _quick(self) -> QuickConnection:
+        return QuickConnection(self.raw, self._engine.dialect)
 
 
 @cache

@@ -4,26 +4,31 @@ Each mutant breaks one rule of the real engine, in the simulation only, and says
 how many seeds an oracle must notice.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from unittest import mock
 
-from ucred_pipeline.corrections import issuing
+from ucred_pipeline.corrections import issuing, settling
+from ucred_pipeline.corrections.indexer import NoReply, Reply
 from ucred_pipeline.corrections.issuing import Issuer
 from ucred_pipeline.corrections.preflight import Gates
 from ucred_pipeline.corrections.settling import LogProof, Settler
 from ucred_pipeline.domain.answers import NO_ANSWER, Answer, Effect, read_answer
-from ucred_pipeline.domain.corrections import Attempt, AttemptState, Correction, CorrectionState
+from ucred_pipeline.domain.corrections import Attempt, AttemptState, Correction, CorrectionState, Credit
 from ucred_pipeline.domain.memos import memo_of
 from ucred_pipeline.ledger import corrections as ledger_corrections
-from ucred_pipeline.ledger import mirror
+from ucred_pipeline.ledger import history, mirror
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.safety import Signed, open_epoch
 from ucred_pipeline.orchestration import crediting, judgement, pipeline, reading
-from ucred_pipeline_tests.simulation import engine
+from ucred_pipeline_tests.simulation import engine, memory
+from ucred_pipeline_tests.simulation.network import SimulatedConnection
+from ucred_pipeline_tests.simulation.outside import BUILD
 from ucred_pipeline_tests.simulation.profiles import Profile, named
 from ucred_pipeline_tests.simulation.schedule import Case, play
 
@@ -220,7 +225,7 @@ def _hasty_epoch() -> list[Patch]:
     def at_once(connection: Any, signed: Signed) -> int:
         return open_epoch(connection, replace(signed, at=signed.at + timedelta(days=1)))
 
-    return [(engine, "open_epoch", at_once), (engine, "_LOOKS_AFTER_S", 0)]
+    return [(crediting, "open_epoch", at_once), (engine, "_LOOKS_AFTER_S", 0)]
 
 
 def _debits_forgotten() -> list[Patch]:
@@ -240,15 +245,73 @@ def _unfenced() -> list[Patch]:
     return [(ledger_corrections, "_fenced", lambda _, claimed: claimed)]
 
 
+def _resending() -> list[Patch]:
+    """Send once more where no answer came, as a client that retries does."""
+    honest = SimulatedConnection.credit
+
+    async def credit(self: SimulatedConnection, told: Credit, key: str) -> Reply:
+        try:
+            return await honest(self, told, key)
+        except NoReply:
+            return await honest(self, told, key)
+
+    return [(SimulatedConnection, "credit", credit)]
+
+
+def _any_build() -> list[Patch]:
+    """Send to whatever build answers."""
+    honest = Gates.check_sight
+
+    def check(self: Gates, sight: Any) -> None:
+        honest(self, replace(sight, build=BUILD))
+
+    return [(Gates, "check_sight", check)]
+
+
+def _unguarded() -> list[Patch]:
+    """Take the database's guards away, and the fence, which they stand behind."""
+    guarded = memory._empty()
+
+    def unguarded() -> bytes:
+        with closing(sqlite3.connect(":memory:")) as raw:
+            raw.deserialize(guarded)
+            for kind, name in raw.execute(_GUARDS).fetchall():
+                raw.execute(f"DROP {kind} {name}")
+            raw.commit()
+            return raw.serialize()
+
+    return [(memory, "_empty", cache(unguarded)), *_unfenced()]
+
+
+_GUARDS: Final = (
+    "SELECT type, name FROM sqlite_master WHERE type = 'trigger' OR sql LIKE 'CREATE UNIQUE INDEX%'"
+)
+
+
+def _busy_accounts() -> list[Patch]:
+    """Let two corrections of an account be under way at once."""
+    return [*_unguarded()[:1], (ledger_corrections, "_busy", lambda *_: False)]
+
+
+def _unread_copy() -> list[Patch]:
+    """Send from a copy of the ledger before what was credited since it was made is read."""
+    return [(crediting, "_refuse_before_it_was_read", lambda *_: None), (engine, "_LOOKS_AFTER_S", 0)]
+
+
 #: Installations in which what a mutant breaks shows soon.
 _LOSSY: Final = replace(named("logs"), request=0.1, slow=0.4, crash=0.0, pause=0.0)
 _LOSSY_BALANCES: Final = replace(named("balances"), request=0.1, slow=0.4, crash=0.0, pause=0.0)
 _CRASHING: Final = replace(named("balances"), slow=0.5, crash_posting=0.6)
 _PAUSING: Final = replace(named("several_senders"), pause=0.15, crash=0.0)
+_TWO_AT_ONCE: Final = replace(
+    named("several_senders_on_balances"), pause=0.1, crash=0.0, request=0.2, slow=0.4
+)
+_GAPPY: Final = replace(named("gappy_logs"), line_lost=0.4, request=0.2)
 _LATE: Final = replace(_LOSSY_BALANCES, request=0.0)
 _CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, slow=0.4, pause=0.03)
 _TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, slow=0.0, top_up=0.9, support=0.5)
 _RESTARTING: Final = replace(named("restarts"), restart=0.7, request=0.0, slow=0.7, crash=0.0)
+_RESTORED: Final = replace(named("restored"), restored=0.9, slow=0.3)
 _SPENDING: Final = replace(named("debits"), debit=0.9, request=0.3)
 _BUSY: Final = replace(named("busy_logs"), late_mint=1.0, support=0.6, pause=0.05)
 
@@ -276,12 +339,45 @@ MUTANTS: Final = (
     Mutant("no_grace", "the payments API has its time", named("busy_logs"), 30, _no_grace),
     Mutant("no_memory", "an indexer that forgot is sent nothing", named("restarts"), 60, _no_memory),
     Mutant("no_clock_gate", "clocks agree", _CLOCKS, 300, _no_clock_gate),
-    Mutant("trusting_logs", "only a proved log proves absence", named("gappy_logs"), 60, _trusting_logs),
+    Mutant("trusting_logs", "only a proved log proves absence", _GAPPY, 150, _trusting_logs),
     Mutant("no_holds", "nothing is sent under a hold", named("restored"), 60, _no_holds),
     Mutant("no_limits", "limits hold", named("limits"), 60, _no_limits),
     Mutant("stale_evidence", "evidence is taken after the claim", _BUSY, 300, _stale_evidence),
     Mutant("always_quiet", "a balance settles only a quiet account", _TOPPED_UP, 300, _always_quiet),
     Mutant("hasty_epoch", "a new epoch waits for the quiescence", _RESTARTING, 300, _hasty_epoch),
+    Mutant("resending", "a request is sent once", _LOSSY, 60, _resending),
+    Mutant(
+        "any_4xx_failed", "a refusal that is not known proves nothing", _LOSSY_BALANCES, 300,
+        lambda: _believing(lambda answer: 300 <= (answer.http_status or 0) < 500),
+    ),
+    Mutant(
+        "any_429_failed", "a 429 proves nothing where a gateway forwards", _LOSSY_BALANCES, 300,
+        lambda: _rules_with(early_429=True),
+    ),
+    Mutant("any_build", "only a reviewed build is sent to", named("upgrades"), 60, _any_build),
+    Mutant(
+        "no_anchor_first", "with its own anchors, an epoch begins with one", named("anchors"), 30,
+        lambda: [(ledger_corrections, "is_anchored", lambda _: True)],
+    ),
+    Mutant("no_guards", "the database guards the states", _PAUSING, 300, _unguarded),
+    Mutant("busy_accounts", "one at a time within an account", _TWO_AT_ONCE, 300, _busy_accounts),
+    Mutant(
+        "other_life_log", "a log excludes only in the life of the request", _RESTARTING, 300,
+        lambda: [(settling, "_same_life", lambda *_: True)],
+    ),
+    Mutant("unread_copy", "a copy of the ledger is held until it was read", _RESTORED, 300, _unread_copy),
+    Mutant(
+        "other_epoch", "what was planned in one epoch is not sent in another", _RESTARTING, 300,
+        lambda: [(ledger_corrections, "current_epoch", lambda _: _Anything())],
+    ),
+    Mutant(
+        "untold", "every change is in the history", named("logs"), 30,
+        lambda: [(CorrectionBook, "_tell", lambda *_: None)],
+    ),
+    Mutant(
+        "unchained", "each entry is chained to the one before", named("logs"), 30,
+        lambda: [(history, "hash_of", lambda *told: str(told[0]) * 64)],
+    ),
     Mutant("debits_forgotten", "where debits are possible less is proved", _SPENDING, 300, _debits_forgotten),
 )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Final, Self
 import orjson
 
 from ucred_pipeline.corrections.indexer import IndexerUnreachable, NeverLeft, NoReply, Reply, Sight
-from ucred_pipeline.domain.corrections import Attempt
+from ucred_pipeline.domain.corrections import Credit
 from ucred_pipeline.domain.evidence import BalanceReading, Build
 from ucred_pipeline.sources.errors import SourceUnreadable
 from ucred_pipeline.sources.indexer import Audit, BalancesRead, as_of
@@ -23,6 +23,8 @@ QUIESCENCE_S: Final = 900.0
 _PROOF: Final = Reply(400, b"Invalid amount: invalid digit found in string")
 _BAD_TOKEN: Final = Reply(401, b"Invalid operator token")
 
+#: It says that all is well, and what the account holds cannot be so.
+_LIE: Final = Reply(200, b'{"success":true,"new_balance_wei":"0","state_root":"%s"}' % (b"0" * 64))
 _BEFORE: Final = (
     Reply(502, b"<html>Bad Gateway</html>"),
     Reply(503, b"upstream connect error"),
@@ -30,6 +32,7 @@ _BEFORE: Final = (
     Reply(429, b"slow down"),
     Reply(404, b""),
     Reply(400, b"Bad Request"),
+    _LIE,
 )
 _AFTER: Final = (
     *_BEFORE,
@@ -52,9 +55,10 @@ _KNOWN_REFUSALS: Final = (
 class Post:
     """One request for a credit that left."""
 
-    attempt: Attempt
+    credit: Credit
     at: float
     looked: float
+    build: Build
     effect: float | None = None
     receipt: Reply | None = None
 
@@ -91,8 +95,17 @@ class Network:
         self.process.must_live()
         if self.fate.strikes(f"crash_at_{what}", self.rates.crash):
             self.process.die()
+        self.pause(f"pause_at_{what}")
         await asyncio.sleep(self.fate.between(0.001, 0.2))
         self.process.must_live()
+
+    def pause(self, step: str) -> float:
+        """Hold the whole process up, now and then: the seconds that it took."""
+        if not self.fate.strikes(step, self.rates.pause):
+            return 0
+        seconds = self.fate.one_of((0.1, 5, 30, 200))
+        self.process.sleep(seconds)
+        return seconds
 
     def leaves(self, post: Post) -> None:
         """Note that a request is on its way."""
@@ -119,13 +132,15 @@ class SimulatedConnection:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._looked = network.stage.now
+        self._build = BUILD
 
     async def look(self) -> Sight:
         """Read health and audit."""
         began = self._network.process.clock.now()
         await self._read("look")
         outside = self._network.outside
-        return Sight(BUILD, outside.root, began, outside.stage.moment.replace(microsecond=0))
+        self._build = outside.build
+        return Sight(outside.build, outside.root, began, outside.stage.moment.replace(microsecond=0))
 
     async def balance(self, account: str) -> int:
         """Read a balance."""
@@ -138,7 +153,7 @@ class SimulatedConnection:
         await self._read("probe")
         return _BAD_TOKEN if self._strikes("wrong_token", 0.2) else _PROOF
 
-    async def credit(self, attempt: Attempt, idempotency_key: str) -> Reply:
+    async def credit(self, credit: Credit, idempotency_key: str) -> Reply:
         """Send a credit into what this schedule has for it."""
         assert idempotency_key
         network = self._network
@@ -147,9 +162,10 @@ class SimulatedConnection:
             raise NeverLeft("ConnectError")
         if network.fate.strikes("crash_before_post", network.rates.crash):
             network.process.die()
-        post = Post(attempt, network.stage.now, self._looked)
+        held_up = network.pause("pause_before_post")
+        post = Post(credit, network.stage.now, self._looked, self._build)
         network.leaves(post)
-        way = self._way()
+        way = self._way(QUIESCENCE_S - held_up)
         if way.effect_after is not None:
             network.stage.after(way.effect_after, lambda: self._apply(post))
         if network.fate.strikes("crash_after_post", network.rates.crash_posting):
@@ -164,15 +180,16 @@ class SimulatedConnection:
             raise NoReply("ReadError")
         return way.says or post.receipt or _PROOF
 
-    def _way(self) -> Way:
+    def _way(self, longest: float) -> Way:
         """Draw whether it takes effect, when, and what comes back, whether or not the sender lives."""
         fate = self._network.fate
         rate, slow = self._network.rates.request, self._network.rates.slow
-        soon, late = fate.between(0.001, 0.4), fate.between(1, QUIESCENCE_S)
+        soon, late = fate.between(0.001, 0.4), fate.between(1, longest)
+        refused = None if self._network.outside.build == BUILD else soon / 2
         ways = (
             ("request_lost", rate, Way(None, None)),
             ("error_before", rate, Way(None, soon, fate.one_of(_BEFORE))),
-            ("refused", rate / 10, Way(None, soon, fate.one_of(_KNOWN_REFUSALS))),
+            ("refused", rate / 10, Way(refused, soon, fate.one_of(_KNOWN_REFUSALS))),
             ("slow", slow, Way(late, late + soon)),
             ("reply_lost", rate, Way(soon / 2, None)),
             ("error_then_effect", slow, Way(late, soon, fate.one_of(_AFTER))),
@@ -182,9 +199,9 @@ class SimulatedConnection:
         return next(drawn, Way(soon / 2, soon))
 
     def _apply(self, post: Post) -> None:
-        attempt, outside = post.attempt, self._network.outside
+        credit, outside = post.credit, self._network.outside
         post.effect = outside.stage.now
-        balance = outside.credit(attempt.account, attempt.amount, attempt.memo)
+        balance = outside.credit(credit.account, credit.amount, credit.memo)
         told = {"success": True, "new_balance_wei": str(balance), "state_root": outside.root}
         post.receipt = Reply(200, orjson.dumps(told))
 
@@ -214,7 +231,7 @@ class SimulatedSource:
 
     async def health(self) -> Build:
         """Read the build."""
-        return BUILD
+        return self._network.outside.build
 
     async def audit(self) -> Audit:
         """Read the root."""

@@ -2,19 +2,39 @@
 
 from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Any, Final
 
 from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.corrections import Attempt, CorrectionState
 from ucred_pipeline.domain.memos import read_memo
 from ucred_pipeline.domain.money import WEI_PER_UCRED
+from ucred_pipeline.ledger.verification import verify
 from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.simulation.engine import Engine
 from ucred_pipeline_tests.simulation.memory import SimulatedLedger
 from ucred_pipeline_tests.simulation.network import Post
-from ucred_pipeline_tests.simulation.outside import Credit, Outside, Purchase
+from ucred_pipeline_tests.simulation.outside import BUILD, Credit, Outside, Purchase
 
 _A_DAY_US: Final = 86_400_000_000
+
+
+class Wrong(StrEnum):
+    """What an oracle may find."""
+
+    DOUBLE = "credited twice by us"
+    CROSSED = "credited after another that we could have known"
+    LOST = "lacking, and nobody is told"
+    CLAIMED = "said to be credited and not"
+    UNWRITTEN = "sent and not written down"
+    ALONE = "sent while another may have had an effect"
+    HELD = "sent under a hold"
+    LIMIT = "sent over a limit"
+    FORGOT = "sent to an indexer that forgot"
+    BUILD = "sent to a build that nobody reviewed"
+    UNANCHORED = "sent before the epoch has an anchor"
+    HISTORY = "a broken history"
+    FAULT = "a fault of the engine"
 
 
 class Oracles:
@@ -22,6 +42,7 @@ class Oracles:
 
     def __init__(self, ledger: SimulatedLedger, outside: Outside, tell: Callable[[str], None]) -> None:
         self.violations: list[str] = []
+        self.wrong: Counter[str] = Counter()
         self.crossed = 0
         self._ledger = ledger
         self._outside = outside
@@ -30,31 +51,54 @@ class Oracles:
         self.known_life: Callable[[], int] = lambda: 0
         limits = outside.profile.rules.get("limits", {})
         self._daily = int(limits.get("ucred_per_day", 500)) * WEI_PER_UCRED
+        self._of_run = int(limits.get("corrections_per_run", 100))
         rates = outside.profile
         gaps = rates.line_late or rates.line_lost or rates.log_cut or rates.debits
         self._by_purchase = rates.logs and not gaps
 
+    def note(self, kind: Wrong, what: str) -> None:
+        """Note something that must not be."""
+        self._tell(f"WRONG {what}")
+        self.violations.append(what)
+        self.wrong[kind] += 1
+
     def posted(self, post: Post) -> None:
         """A request leaves: it must be written down, alone, under no hold, and within the limits."""
-        attempt = post.attempt
-        self._tell(f"post {attempt.memo}")
-        self._posts[attempt.memo] = post
-        for row in self._query(
-            "SELECT state, number FROM attempts WHERE correction = ?", (attempt.correction,)
-        ):
-            if row[1] == attempt.number and row[0] not in ("sending", "in_doubt", "moot"):
-                self._wrong(f"attempt {attempt.name} is sent as {row[0]}")
-            elif row[1] != attempt.number and row[0] in ("sending", "in_doubt", "applied"):
-                self._wrong(f"attempt {attempt.name} is sent while attempt {row[1]} is {row[0]}")
+        credit = post.credit
+        self._tell(f"post {credit.memo}")
+        self._posts[credit.memo] = post
+        if post.build != BUILD:
+            self.note(Wrong.BUILD, f"{credit.memo} is sent to {post.build}, which nobody reviewed")
+        if isinstance(credit, Attempt):
+            self._check_attempt(post, credit)
+        elif not self._query("SELECT 1 FROM epoch_anchors WHERE account = ?", (credit.account,)):
+            self.note(Wrong.UNWRITTEN, f"{credit.memo} is sent and not written down")
+
+    def _check_attempt(self, post: Post, attempt: Attempt) -> None:
+        states = dict(
+            self._query("SELECT number, state FROM attempts WHERE correction = ?", (attempt.correction,))
+        )
+        own = states.pop(attempt.number, None)
+        if own is None:
+            self.note(Wrong.UNWRITTEN, f"attempt {attempt.name} is sent and not written down")
+        elif own not in {"sending", "in_doubt", "moot"}:
+            self.note(Wrong.UNWRITTEN, f"attempt {attempt.name} is sent as {own}")
+        for number, state in states.items():
+            if state in {"sending", "in_doubt", "applied"}:
+                self.note(Wrong.ALONE, f"attempt {attempt.name} is sent while attempt {number} is {state}")
         self._refuse_posts_under_a_hold(attempt)
         self._refuse_posts_over_a_limit(attempt)
-        if self._forgot_before(post):
-            self._wrong(f"attempt {attempt.name} is sent to an indexer that forgot")
-        if not self._query(
-            "SELECT 1 FROM attempts WHERE correction = ? AND number = ?",
-            (attempt.correction, attempt.number),
-        ):
-            self._wrong(f"attempt {attempt.name} is sent and not written down")
+        if self._outside.profile.anchors and not self._is_anchored(attempt):
+            self.note(Wrong.UNANCHORED, f"attempt {attempt.name} is sent before its epoch has an anchor")
+        if self._forgot_before(post, attempt):
+            self.note(Wrong.FORGOT, f"attempt {attempt.name} is sent to an indexer that forgot")
+
+    def _is_anchored(self, attempt: Attempt) -> bool:
+        acknowledged = (
+            "SELECT 1 FROM epoch_anchors a JOIN corrections c ON c.epoch = a.epoch "
+            "WHERE c.id = ? AND a.acknowledged IS NOT NULL"
+        )
+        return bool(self._query(acknowledged, (attempt.correction,)))
 
     def credited(self, credit: Credit) -> None:
         """A credit took effect: never twice by us, and not by us after another that could be known."""
@@ -64,9 +108,9 @@ class Oracles:
         of_purchase = [found for found in self._outside.credits if found.namespace == credit.namespace]
         is_mint = credit.memo.startswith("purchase:")
         if is_mint and any(found.ours for found in of_purchase):
-            self._wrong(f"{credit.namespace} is credited by us before the payments API was done")
+            self.note(Wrong.CROSSED, f"{credit.namespace} is credited by us before the payments API was done")
         if self._is_doubled([found for found in of_purchase if found.ours], credit.account):
-            self._wrong(f"{credit.namespace} is credited twice by us")
+            self.note(Wrong.DOUBLE, f"{credit.namespace} is credited twice by us")
         others = of_purchase if self._by_purchase else self._others_on(credit.account)
         if credit.ours and len(others) > 1:
             self._judge_crossing(credit, others[0])
@@ -90,14 +134,19 @@ class Oracles:
         owed = sum(found.account == account for found in self._outside.purchases.values())
         return list(given.values())[owed - 1 :] if len(given) > owed else []
 
-    def at_the_end(self, engine: Engine) -> None:
-        """Nothing is claimed that is not, nothing has vanished, and the history is whole."""
+    def at_a_pause(self) -> None:
+        """Nothing is claimed at any time that is not so."""
         claimed = self._claims()
         for purchase in self._outside.purchases.values():
             credits_found = self._outside.credits_of(purchase)
-            if claimed.get(purchase.payment_intent) and not any(found.ours for found in credits_found):
-                self._wrong(f"{purchase.namespace} is said to be credited by us and is not")
-            if self._by_purchase and not credits_found and not purchase.refunded:
+            if claimed[purchase.payment_intent] and not any(found.ours for found in credits_found):
+                self.note(Wrong.CLAIMED, f"{purchase.namespace} is said to be credited by us and is not")
+
+    def at_the_end(self, engine: Engine) -> None:
+        """Nothing is claimed that is not, nothing has vanished, and the history is whole."""
+        self.at_a_pause()
+        for purchase in self._outside.purchases.values():
+            if self._by_purchase and not self._outside.credits_of(purchase) and not purchase.refunded:
                 self._must_be_listed(purchase, engine)
         if not self._by_purchase:
             for account in {found.account for found in self._outside.purchases.values()}:
@@ -107,7 +156,7 @@ class Oracles:
     def _refuse_posts_under_a_hold(self, attempt: Attempt) -> None:
         began = to_micros(attempt.began)
         if self._query("SELECT 1 FROM holds WHERE released IS NULL AND raised < ?", (began,)):
-            self._wrong(f"attempt {attempt.name} is sent under a hold")
+            self.note(Wrong.HELD, f"attempt {attempt.name} is sent under a hold")
 
     def _refuse_posts_over_a_limit(self, attempt: Attempt) -> None:
         """Nothing is sent over the limit of a day, but what a person approved."""
@@ -117,20 +166,25 @@ class Oracles:
         )
         if plans and plans[0][0] is not None:
             return
+        live = "state IN ('sending', 'in_doubt', 'applied')"
         since = to_micros(attempt.began) - _A_DAY_US
-        spent = self._query(
-            "SELECT amount FROM attempts WHERE state IN ('sending', 'in_doubt', 'applied') AND began > ?",
-            (since,),
-        )
+        spent = self._query(f"SELECT amount FROM attempts WHERE {live} AND began > ?", (since,))
         if sum(int(row[0]) for row in spent) > self._daily:
-            self._wrong(f"attempt {attempt.name} is over the limit of a day")
+            self.note(Wrong.LIMIT, f"attempt {attempt.name} is over the limit of a day")
+        of_run = "run_id = (SELECT run_id FROM attempts WHERE correction = ? AND number = ?)"
+        sent = self._query(
+            f"SELECT DISTINCT correction FROM attempts WHERE {live} AND {of_run}",
+            (attempt.correction, attempt.number),
+        )
+        if len(sent) > self._of_run:
+            self.note(Wrong.LIMIT, f"attempt {attempt.name} is over the limit of a run")
 
-    def _forgot_before(self, post: Post) -> bool:
+    def _forgot_before(self, post: Post, attempt: Attempt) -> bool:
         """Whether the indexer had lost its state before we looked, and the ledger could know."""
         restarted = self._outside.restarted
         if restarted is None or restarted >= post.looked or self.known_life() == self._outside.life:
             return False
-        return self._lost_receipts(post.attempt.account)
+        return self._lost_receipts(attempt.account)
 
     def _lost_receipts(self, besides: str) -> bool:
         """Whether an account holds less than the ledger was told before the indexer lost its state."""
@@ -151,9 +205,8 @@ class Oracles:
     def _judge_crossing(self, ours: Credit, other: Credit) -> None:
         post = self._posts[ours.memo]
         if other.at < post.looked:
-            self._wrong(
-                f"{ours.namespace} is credited by us although {other.memo} was there before we looked"
-            )
+            told = f"{ours.namespace} is credited by us although {other.memo} was there before we looked"
+            self.note(Wrong.CROSSED, told)
         else:
             self.crossed += 1
 
@@ -179,7 +232,9 @@ class Oracles:
         hidden = reason == "top_ups_unknown" and engine.network.rates.other_writers
         if verdict == "pending" or hidden:
             return
-        self._wrong(f"{purchase.namespace} is {verdict} ({reason}), has no credit and nobody is told")
+        self.note(
+            Wrong.LOST, f"{purchase.namespace} is {verdict} ({reason}), has no credit and nobody is told"
+        )
 
     def _must_be_listed_by_account(self, account: str) -> None:
         """As many purchases of an account as it has credits too few are before a person."""
@@ -203,20 +258,22 @@ class Oracles:
             (account,),
         )
         if len(listed) + len(waiting) < len(owed) - len(given):
-            self._wrong(f"{account} has {len(given)} credits for {len(owed)} purchases, nobody is told")
+            self.note(
+                Wrong.LOST, f"{account} has {len(given)} credits for {len(owed)} purchases, nobody is told"
+            )
 
     def _check_history(self) -> None:
         rows = self._query("SELECT sequence, previous, hash FROM history ORDER BY sequence", ())
         before = "0" * 64
         for place, (sequence, previous, hashed) in enumerate(rows, 1):
             if sequence != place or previous != before:
-                self._wrong(f"the history breaks at {sequence}")
+                self.note(Wrong.HISTORY, f"the history breaks at {sequence}")
                 return
             before = hashed
+        with self._ledger.read() as connection:
+            broken = verify(connection).broken
+        if broken is not None:
+            self.note(Wrong.HISTORY, f"the history breaks: {broken.says}")
 
     def _query(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
-        return self._ledger._raw().execute(statement, values).fetchall()
-
-    def _wrong(self, what: str) -> None:
-        self._tell(f"WRONG {what}")
-        self.violations.append(what)
+        return self._ledger.raw.execute(statement, values).fetchall()

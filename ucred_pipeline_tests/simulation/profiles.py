@@ -16,6 +16,7 @@ class Profile:
     logs: bool = True
     other_writers: bool = True
     debits: bool = False
+    anchors: bool = False
     request: float = 0.05
     slow: float = 0.05
     read: float = 0.01
@@ -33,6 +34,7 @@ class Profile:
     line_late: float = 0.05
     line_lost: float = 0.0
     log_cut: float = 0.0
+    upgrade: float = 0.0
     restored: float = 0.0
     refund: float = 0.05
     rules: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +57,8 @@ PROFILES: Final = (
     replace(_LOGS, name="clocks", clock_step=0.3, pause=0.01),
     replace(_BALANCES, name="clocks_on_balances", clock_step=0.3, pause=0.01),
     replace(_LOGS, name="restored", restored=0.4, crash=0.01),
+    replace(_LOGS, name="anchors", anchors=True, restart=0.15),
+    replace(_LOGS, name="upgrades", upgrade=0.15, request=0.1),
     replace(_LOGS, name="limits", rules={"limits": {"corrections_per_run": 2, "ucred_per_day": 3}}),
     replace(
         _LOGS,
@@ -65,6 +69,7 @@ PROFILES: Final = (
         lock_lost=0.2,
         top_up=0.1,
         support=0.1,
+        anchors=True,
         restart=0.1,
         clock_step=0.1,
         line_late=0.2,

@@ -7,7 +7,7 @@ and must say the same.
 from collections import defaultdict
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, String, select, type_coerce
+from sqlalchemy import BigInteger, Connection, String, bindparam, select, type_coerce
 
 from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, CorrectionState
@@ -16,7 +16,7 @@ from ucred_pipeline.domain.memos import TOP_UP
 from ucred_pipeline.ledger.breaks import resolve_orphans, update_breaks
 from ucred_pipeline.ledger.judging_tables import Coverage
 from ucred_pipeline.ledger.purchases import clear_marks, mark_pending, refresh_purchases, store_verdicts
-from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline.ledger.safety import THE_EPOCH
 from ucred_pipeline.ledger.schema import (
     balances,
     corrections,
@@ -29,6 +29,26 @@ from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline_tests.domain.slow_judge import Row, judge_account
 
 _FLAGS: Final = ("minted", "mint_refused", "shares_namespace", "name_unreadable", "unexplained")
+
+
+_MARKED: Final = select(purchases).join(dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with)
+_VERDICTS: Final = select(
+    purchases.c.payment_intent, purchases.c.verdict, purchases.c.reason, purchases.c.created
+).where(purchases.c.payment_intent.in_(bindparam("judged", expanding=True)))
+_OWN: Final = select(
+    corrections.c.id, corrections.c.payment_intent, corrections.c.account, corrections.c.state,
+    corrections.c.changed,
+).where(
+    corrections.c.state.in_([CorrectionState.CONFIRMED, *sorted(ACTIVE)]), corrections.c.epoch == THE_EPOCH
+)  # fmt: skip
+_LINES: Final = select(
+    credit_lines.c.account, credit_lines.c.namespace, credit_lines.c.correction, credit_lines.c.memo,
+    type_coerce(credit_lines.c.amount, String).label("wei"), credit_lines.c.at,
+).where(credit_lines.c.current)  # fmt: skip
+_BALANCES: Final = select(
+    balances.c.account, balances.c.wei, type_coerce(balances.c.began, BigInteger).label("began"),
+    balances.c.root,
+).where(balances.c.account.in_(bindparam("accounts", expanding=True)))  # fmt: skip
 
 
 def judge_marked(pipeline: Pipeline) -> None:
@@ -48,11 +68,17 @@ def judge_marked(pipeline: Pipeline) -> None:
 
 def verdicts(connection: Connection, evidence: Evidence, coverage: Coverage) -> dict[str, tuple[str, str]]:
     """Judge every purchase of the marked accounts: verdict and reason."""
-    rows = _rows(connection, coverage)
+    marked = list(connection.execute(_MARKED).mappings())
+    if not marked:
+        return {}
+    own, lines = list(connection.execute(_OWN)), list(connection.execute(_LINES))
     grouped: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        grouped[row["account"]].append(row)
-    held = _balances(connection, coverage, list(grouped))
+    for row in marked:
+        grouped[row["account"]].append(_row(dict(row), own, lines, coverage))
+    held = {
+        row.account: _balance(row, own, lines, coverage)
+        for row in connection.execute(_BALANCES, {"accounts": list(grouped)})
+    }
     found: dict[str, tuple[str, str]] = {}
     for account, group in grouped.items():
         found |= judge_account(group, held.get(account), evidence)
@@ -63,8 +89,6 @@ def _changed(connection: Connection, evidence: Evidence, coverage: Coverage) -> 
     found = verdicts(connection, evidence, coverage)
     if not found:
         return []
-    p = purchases.c
-    chosen = select(p.payment_intent, p.verdict, p.reason, p.created).where(p.payment_intent.in_(found))
     return [
         {
             "payment_intent": row.payment_intent,
@@ -73,16 +97,9 @@ def _changed(connection: Connection, evidence: Evidence, coverage: Coverage) -> 
             "reason": found[row.payment_intent][1],
             "created_us": to_micros(row.created),
         }
-        for row in connection.execute(chosen)
+        for row in connection.execute(_VERDICTS, {"judged": list(found)})
         if (row.verdict, row.reason) != found[row.payment_intent]
     ]
-
-
-def _rows(connection: Connection, coverage: Coverage) -> list[Row]:
-    chosen = select(purchases).join(dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with)
-    found = list(connection.execute(chosen).mappings())
-    own, lines = _own(connection), _lines(connection)
-    return [_row(dict(row), own, lines, coverage) for row in found]
 
 
 def _row(row: Row, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
@@ -117,39 +134,18 @@ def _times(correction: Any, lines: list[Any]) -> int:
     return max([line.correction for line in lines].count(correction.id), 1)
 
 
-def _own(connection: Connection) -> list[Any]:
-    c = corrections.c
-    states = [CorrectionState.CONFIRMED, *sorted(ACTIVE)]
-    chosen = select(c.id, c.payment_intent, c.account, c.state, c.changed)
-    of_epoch = c.epoch == current_epoch(connection)
-    return list(connection.execute(chosen.where(c.state.in_(states), of_epoch)))
-
-
-def _lines(connection: Connection) -> list[Any]:
-    c = credit_lines.c
-    chosen = select(c.account, c.namespace, c.correction, c.memo, type_coerce(c.amount, String), c.at)
-    return list(connection.execute(chosen.where(c.current)))
-
-
-def _balances(connection: Connection, coverage: Coverage, accounts: list[str]) -> dict[str, Row]:
-    b = balances.c
-    chosen = select(b.account, b.wei, type_coerce(b.began, BigInteger).label("began"), b.root)
-    lines, own = _lines(connection), _own(connection)
-    found = {}
-    for row in connection.execute(chosen.where(b.account.in_(accounts))):
-        still_holds = coverage.root is not None and row.root == coverage.root
-        as_of = max(row.began, coverage.root_as_of_us) if still_holds else row.began
-        on_account = [line for line in lines if line.account == row.account]
-        confirmed = [
-            each for each in own if each.account == row.account and each.state == CorrectionState.CONFIRMED
-        ]
-        ids = {each.id for each in confirmed}
-        told = [to_micros(line.at) + coverage.skew_us for line in on_account if line.correction not in ids]
-        told += [to_micros(each.changed) for each in confirmed]
-        found[row.account] = {
-            "balance": row.wei,
-            "as_of_us": as_of,
-            "known_other_wei": sum(int(line[4]) for line in on_account if line.memo.startswith(TOP_UP)),
-            "proof_us": max(told, default=-1),
-        }
-    return found
+def _balance(row: Any, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
+    still_holds = coverage.root is not None and row.root == coverage.root
+    on_account = [line for line in lines if line.account == row.account]
+    confirmed = [
+        each for each in own if each.account == row.account and each.state == CorrectionState.CONFIRMED
+    ]
+    ids = {each.id for each in confirmed}
+    told = [to_micros(line.at) + coverage.skew_us for line in on_account if line.correction not in ids]
+    told += [to_micros(each.changed) for each in confirmed]
+    return {
+        "balance": row.wei,
+        "as_of_us": max(row.began, coverage.root_as_of_us) if still_holds else row.began,
+        "known_other_wei": sum(int(line.wei) for line in on_account if line.memo.startswith(TOP_UP)),
+        "proof_us": max(told, default=-1),
+    }

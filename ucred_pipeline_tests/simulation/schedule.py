@@ -8,13 +8,13 @@ from ucred_pipeline_tests.simulation.engine import CLOCKS_OFF_S, Engine
 from ucred_pipeline_tests.simulation.fate import Fate
 from ucred_pipeline_tests.simulation.memory import SimulatedLedger, the_ledger
 from ucred_pipeline_tests.simulation.network import Network
-from ucred_pipeline_tests.simulation.oracles import Oracles
+from ucred_pipeline_tests.simulation.oracles import Oracles, Wrong
 from ucred_pipeline_tests.simulation.outside import Outside
 from ucred_pipeline_tests.simulation.profiles import Profile, profile_of
 from ucred_pipeline_tests.simulation.stage import Process, Stage
 
-#: In every so many schedules the real judge judges, which is slower than the plain one.
-_REAL_JUDGE_EVERY: Final = 97
+#: In every so many schedules nothing is cut short: the real judge judges, over the real connection.
+_REALLY_EVERY: Final = 97
 _TROUBLED_RUNS: Final = 4
 _CALM_RUNS: Final = 9
 _BETWEEN_RUNS_S: Final = (60, 180, 400, 900, 1500)
@@ -31,6 +31,7 @@ class Outcome:
     seed: int
     profile: str
     violations: list[str] = field(default_factory=list)
+    wrong: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     posts: int = 0
     effects: int = 0
@@ -44,23 +45,32 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A schedule to play: its seed, and what of it is left out, which is how a failure shrinks."""
+    """A schedule to play: its seed, and what of it is left out, which is how a failure shrinks.
+
+    `really`: by the real judge and over the real connection, which are slower and come to the same.
+    """
 
     seed: int
     profile: Profile
     spared: frozenset[int] = frozenset()
     purchases: int | None = None
     traced: bool = False
+    really: bool = False
 
 
 def case_of(seed: int) -> Case:
     """Give the schedule of a seed."""
-    return Case(seed, profile_of(seed))
+    return Case(seed, profile_of(seed), really=seed % _REALLY_EVERY == 0)
 
 
 def play(case: Case) -> Outcome:
     """Play a schedule to its end."""
     return _Schedule(case).play()
+
+
+def _spends(account: str) -> bool:
+    """Whether the account is a customer's, and not an anchor of ours."""
+    return account.startswith("acct:user:")
 
 
 class _Schedule:
@@ -76,13 +86,12 @@ class _Schedule:
         self._oracles = Oracles(self._ledger, self._outside, self._tell)
         self._network = Network(self._outside, self._oracles.posted)
         self._outside.told.append(self._oracles.credited)
-        judges_really = case.seed % _REAL_JUDGE_EVERY == 0
-        self._engine = Engine(self._ledger, self._network, judges_really=judges_really)
+        self._engine = Engine(self._ledger, self._network, judges_really=case.really)
         self._oracles.known_life = lambda: self._engine.known_life
 
     def play(self) -> Outcome:
         """Buy, let trouble come, let it pass, and look at what is left."""
-        self._ledger.begin(self._stage, self._fate, self._case.profile)
+        self._ledger.begin(self._stage, self._fate, self._case.profile, is_quick=not self._case.really)
         with self._engine.on_stage(self._case.seed):
             try:
                 self._buy()
@@ -114,6 +123,7 @@ class _Schedule:
             stage.after(fate.between(0, 3), self._engine.start_run)
         self._world_moves()
         stage.play(fate.one_of(_BETWEEN_RUNS_S))
+        self._oracles.at_a_pause()
         if copied is not None:
             self._restore(copied)
         if fate.strikes("operator", 0.5):
@@ -132,6 +142,10 @@ class _Schedule:
             stage.after(span, outside.refund)
         if fate.strikes("restart", rates.restart):
             stage.after(fate.between(0, 5), self._restart)
+        if fate.strikes("restart_announced", rates.restart / 2):
+            stage.after(fate.between(0, 5), self._restart_with_notice)
+        if fate.strikes("upgrade", rates.upgrade):
+            stage.after(span, outside.upgrade)
         if fate.strikes("log_cut", rates.log_cut):
             stage.after(span, outside.cut_log)
         if fate.strikes("clock_step", rates.clock_step):
@@ -171,13 +185,17 @@ class _Schedule:
             self._outside.support_credits(self._fate.one_of(free))
 
     def _debit(self) -> None:
-        held = sorted(account for account, wei in self._outside.balances.items() if wei)
+        held = sorted(account for account, wei in self._outside.balances.items() if wei and _spends(account))
         if held:
             self._outside.spend(self._fate.one_of(held), 10**18)
 
     def _restart(self) -> None:
         self._tell("the indexer restarts and forgets")
         self._outside.restart()
+
+    def _restart_with_notice(self) -> None:
+        self._engine.hold_for_restart()
+        self._restart()
 
     def _step_clocks(self) -> None:
         """Step the clock of whoever runs now, and of no other."""
@@ -188,7 +206,7 @@ class _Schedule:
     def _failed(self, process: Process, failure: BaseException) -> None:
         """A process may end by a kill, or say why it stops; anything else is a fault of the engine."""
         told = failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure
-        self._oracles.violations.append(f"{process.name} fails: {type(told).__name__}: {told}"[:300])
+        self._oracles.note(Wrong.FAULT, f"{process.name} fails: {type(told).__name__}: {told}"[:300])
 
     def _ledger_copy(self) -> bytes:
         return self._ledger.copy()
@@ -208,7 +226,7 @@ class _Schedule:
 
     def _told(self) -> Outcome:
         outcome = self._outcome
-        outcome.violations = self._oracles.violations
+        outcome.violations, outcome.wrong = self._oracles.violations, self._oracles.wrong
         outcome.faults = self._fate.struck
         outcome.fault_count = self._fate.faults
         outcome.posts = len(self._network.posts)

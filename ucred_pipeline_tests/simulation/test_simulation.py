@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from ucred_pipeline_tests.simulation.campaign import Figures, shrink
+from ucred_pipeline_tests.simulation.campaign import shrink
+from ucred_pipeline_tests.simulation.figures import Tally
 from ucred_pipeline_tests.simulation.mutants import MUTANTS
-from ucred_pipeline_tests.simulation.profiles import PROFILES, named
+from ucred_pipeline_tests.simulation.profiles import PROFILES, Profile, named
 from ucred_pipeline_tests.simulation.schedule import Case, case_of, play
 
 #: Together 2,000 seeds and more, in parts of which each is a test of its own.
@@ -32,15 +33,26 @@ def test_a_seed_is_one_schedule() -> None:
         assert play(case).trace == play(case).trace
 
 
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_what_is_cut_short_changes_nothing(profile: Profile) -> None:
+    """The plain judge and the quick connection give the very schedule that the real ones give."""
+    for seed in (7, 8):
+        case = Case(seed, profile, traced=True)
+        quick, real = play(case), play(replace(case, really=True))
+
+        assert quick.trace == real.trace
+        assert (quick.ended, quick.violations) == (real.ended, real.violations)
+
+
 @pytest.mark.parametrize("profile, least", [("logs", 0.98), ("balances", 0.90)])
 def test_most_corrections_need_no_person(profile: str, least: float) -> None:
     """With each fault at 5%, logs settle at least 98% of the corrections by themselves, balances 90%."""
-    figures = Figures()
+    tally = Tally()
     for seed in range(10_000, 10_120):
-        figures.add(play(Case(seed, replace(named(profile), request=0.05))))
+        tally.add(Tally.of(play(Case(seed, replace(named(profile), request=0.05)))))
 
-    assert sum(figures.ended.values()) > 150
-    assert figures.unaided >= least
+    assert tally.corrections > 150
+    assert tally.unaided >= least
 
 
 def test_a_failure_becomes_smaller() -> None:

@@ -1,0 +1,85 @@
+"""The sensors: what is due in the retry queue, old days that changed, and runs that died in silence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from ucred_pipeline.ledger.days import open_days
+from ucred_pipeline.orchestration.asking import MOST_DAYS, under_way, waits_or_runs
+from ucred_pipeline.orchestration.assets import DAYS
+from ucred_pipeline.orchestration.ending import end_silent_runs, keep_lost_runs
+from ucred_pipeline.orchestration.faults import told_without_secrets
+from ucred_pipeline.orchestration.jobs import (
+    SETTLE_CORRECTIONS,
+    ask_for_day,
+    may_retry,
+    reconciliation,
+)
+from ucred_pipeline.orchestration.liveness import fail_dead_runs
+from ucred_pipeline.orchestration.partitions import today
+from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.orchestration.retrying import turn_of_the_queue
+
+_RUNNING: Final = dg.DefaultSensorStatus.RUNNING
+#: How long a day whose run failed is left alone.
+_AFTER_A_FAILURE: Final = timedelta(minutes=15)
+#: How far back runs that died are looked for, the first time.
+_LOST_BEFORE: Final = timedelta(days=1)
+
+
+@dg.sensor(job_name=SETTLE_CORRECTIONS, minimum_interval_seconds=60, default_status=_RUNNING)
+def due_retries(
+    context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for the retry queue's run when something in it is due; its key carries the attempt's number."""
+    with _without_secrets():
+        turn = turn_of_the_queue(pipeline)
+    if turn is None:
+        return dg.SkipReason("Nothing in the retry queue is due.")
+    if waits_or_runs(context.instance, SETTLE_CORRECTIONS):
+        return dg.SkipReason("The retry queue's run is under way.")
+    return dg.RunRequest(run_key=turn, run_config=may_retry())
+
+
+@dg.sensor(job=reconciliation, minimum_interval_seconds=300, default_status=_RUNNING)
+def dirty_days(
+    context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Ask again for old days on which a verdict changed since they were read whole, or whose run failed.
+
+    At most a dozen a tick, the oldest first.
+    """
+    now = pipeline.clock.now()
+    with _without_secrets(), pipeline.ledger.read() as connection:
+        found = open_days(connection, today(now), now - _AFTER_A_FAILURE)
+    asked = under_way(context.instance).days
+    days = [one for one in found if one.day not in asked and DAYS.has_partition_key(one.day)][:MOST_DAYS]
+    if not days:
+        return dg.SkipReason("No old day has changed.")
+    return [ask_for_day(one.day, run_key=f"{one.day}@{one.since:%Y-%m-%dT%H:%M:%S.%f}") for one in days]
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=_RUNNING)
+def failed_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
+    """Give runs an end in the ledger that died without saying so, those of backfills included."""
+    since = datetime.fromisoformat(context.cursor) if context.cursor else pipeline.clock.now() - _LOST_BEFORE
+    with _without_secrets():
+        fail_dead_runs(context.instance)
+        ended = end_silent_runs(context.instance, pipeline)
+        looked = keep_lost_runs(context.instance, pipeline, since)
+    return dg.SensorResult(skip_reason=f"{ended} runs were given an end.", cursor=looked.isoformat())
+
+
+SENSORS: Final = [due_retries, dirty_days, failed_runs]
+
+
+@contextmanager
+def _without_secrets() -> Iterator[None]:
+    """What goes wrong in a tick is kept by Dagster: without the text of foreign errors."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, it ends here without its text
+        raise dg.Failure(description=told_without_secrets(error)) from None
