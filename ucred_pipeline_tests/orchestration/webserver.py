@@ -157,7 +157,7 @@ class Webserver:
         """The history of a check, newest first."""
         return list(self.ask(_CHECKED, asset={"path": [asset]}, check=check)["assetCheckExecutions"])
 
-    def end_of(self, run: str, seconds: float = 120) -> str:
+    def end_of(self, run: str, seconds: float = 300) -> str:
         """How a run ended, once it has."""
         return str(wait_for(lambda: (found := self.status(run)) in ENDS and found, seconds))
 
@@ -221,7 +221,7 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def wait_for(asked: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(asked: Callable[[], Any], seconds: float = 200) -> Any:
     """Ask until there is something, and give it."""
     deadline = time.monotonic() + seconds
     while not (found := asked()):
@@ -246,5 +246,5 @@ def an_hour_passes(home: Path) -> None:
                 instance.purge_ticks(state.instigator_origin_id, state.selector_id, time.time())
                 ago = time.time() - 3600
                 data: Any = state.instigator_data
-                data = data._replace(start_timestamp=ago, last_iteration_timestamp=ago)
-                instance.update_instigator_state(state.with_data(data))
+                aged = data._replace(start_timestamp=ago, last_iteration_timestamp=ago)
+                instance.update_instigator_state(state.with_data(aged))
