@@ -63,9 +63,11 @@ _STATUS: Final = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run
 _LOADED: Final = """
 { repositoriesOrError { ... on RepositoryConnection { nodes {
     name location { name }
-    schedules { name scheduleState { status } }
-    sensors { name sensorState { status } } } } } }
+    schedules { name scheduleState { id status } }
+    sensors { name sensorState { id status } } } } } }
 """
+_STOP_SCHEDULE: Final = "mutation Stop($id: String!) { stopRunningSchedule(id: $id) { __typename } }"
+_STOP_SENSOR: Final = "mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"
 _CHECKED: Final = """
 query Checked($asset: AssetKeyInput!, $check: String!) {
   assetCheckExecutions(assetKey: $asset, checkName: $check, limit: 100) {
@@ -94,6 +96,17 @@ class Webserver:
             return list(self.ask(_LOADED)["repositoriesOrError"].get("nodes", []))
         except httpx.TransportError:
             return []
+
+    def let_nothing_start_by_itself(self) -> None:
+        """Stop every schedule and sensor that runs."""
+        (repository,) = self.loaded()
+        schedules = [found["scheduleState"] for found in repository["schedules"]]
+        sensors = [found["sensorState"] for found in repository["sensors"]]
+        for states, stop in ((schedules, _STOP_SCHEDULE), (sensors, _STOP_SENSOR)):
+            for state in states:
+                if state["status"] == "RUNNING":
+                    self.ask(stop, id=state["id"])
+        assert "RUNNING" not in str(self.loaded())
 
     def launch(self, job: str, config: dict[str, Any], **tags: str) -> str:
         """Launch a run, and give its id."""
