@@ -10,10 +10,11 @@ import dagster as dg
 from ucred_pipeline.corrections.planning import Planned
 from ucred_pipeline.domain.money import format_ucred
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.days import failed_days
+from ucred_pipeline.ledger.days import count_changed, failed_days
 from ucred_pipeline.ledger.measures import mint_latency_s, mint_success, oldest_doubt, retry_queue
 from ucred_pipeline.ledger.purchases import count_verdicts
 from ucred_pipeline.ledger.reads import Read
+from ucred_pipeline.orchestration.partitions import today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
 READ_WHOLE: Final = "read_whole"
@@ -189,7 +190,7 @@ def _doubts(pipeline: Pipeline) -> dg.AssetCheckResult:
 
 def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
     with pipeline.ledger.read() as connection:
-        red = failed_days(connection)
+        red, changed = failed_days(connection), count_changed(connection, today(pipeline.clock.now()))
     rows = "\n".join(
         f"| {one.day} | {one.failure} | {one.since:%Y-%m-%d %H:%M} |" for one in red[:_MOST_ROWS]
     )
@@ -199,6 +200,7 @@ def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
         severity=_WARNING,
         metadata={
             "red_days": len(red),
+            "changed_days": changed,
             "oldest": dg.MetadataValue.md(f"| day | ended as | at (UTC) |\n|---|---|---|\n{rows}"),
         },
     )

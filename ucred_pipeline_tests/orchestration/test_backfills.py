@@ -1,7 +1,7 @@
 """Backfills: under the limits, resumable, planned first; and the crediting asset alone, by a click."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import pytest
@@ -68,7 +68,7 @@ def test_a_historical_backfill_is_planned_approved_and_applied(rehearse: Rehears
     """The runbook's recipe in Dagster: a plan of the range, its hash approved, the credits, the check."""
     world = lacking(rehearse, share=0.6)
     days = owed_days(world)
-    launch = {
+    launch: dict[str, Any] = {
         "partition_key": today(world.clock.now()),
         "tags": {SCOPE_TAG: f"{days[0]}..{days[-1]}"},
     }
