@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console, RenderableType
 from rich.status import Status
 
-from ucred_pipeline.corrections.resolving import CannotResolve, resolve
-from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.ledger import copying
 from ucred_pipeline.ledger.breaks import KINDS, find_break
 from ucred_pipeline.ledger.errors import TooEarly
@@ -29,13 +28,10 @@ from ucred_pipeline.ledger.plans import Plan, PlanState, approve_plan, find_plan
 from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Outcome, Run
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_holds, raise_hold
-from ucred_pipeline.orchestration import crediting
-from ucred_pipeline.orchestration.crediting import Credited, book_of
-from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets
-from ucred_pipeline.orchestration.judgement import judge_marked
-from ucred_pipeline.orchestration.manual import CannotCredit, credit
-from ucred_pipeline.orchestration.opening import open_pipeline
-from ucred_pipeline.orchestration.pipeline import Pipeline
+
+if TYPE_CHECKING:  # what reads the sources and judges takes most of a second to import
+    from ucred_pipeline.orchestration.crediting import Credited
+    from ucred_pipeline.orchestration.pipeline import Pipeline
 
 
 class Exit(IntEnum):
@@ -59,8 +55,9 @@ _EXITS: Final = {
     Outcome.HELD: Exit.HELD,
     Outcome.UNSETTLED: Exit.UNSETTLED,
 }
-_USAGE_ERRORS: Final = (TooEarly, copying.CannotCopy, CannotCredit, CannotResolve)
 _PLAN_LETTERS: Final = 8
+#: Commands whose modules take long to import, and where they are.
+_LATER: Final = {"alerts": "ucred_pipeline.cli_alerts", "sandbox": "ucred_pipeline.sandbox.command"}
 
 _out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
 
@@ -107,7 +104,11 @@ def _told_error(error: Exception) -> int:
         return _say(f"{text}. See `{_command(error)} --help`", Exit.USAGE)
     if isinstance(error, click.ClickException):
         return _say(error.format_message(), Exit.USAGE)
-    if isinstance(error, _USAGE_ERRORS):
+    from ucred_pipeline.corrections.resolving import CannotResolve  # noqa: PLC0415
+    from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets  # noqa: PLC0415
+    from ucred_pipeline.orchestration.manual import CannotCredit  # noqa: PLC0415
+
+    if isinstance(error, TooEarly | copying.CannotCopy | CannotCredit | CannotResolve):
         return _say(str(error), Exit.USAGE)
     return _say(told_without_secrets(error), _EXITS[outcome_of(error)])
 
@@ -135,7 +136,7 @@ def _show(told: RenderableType, env_file: Path | None) -> None:
 
 def _here(text: str, env_file: Path | None) -> str:
     """Write the commands in a text as this one was called, so that none acts on another ledger."""
-    named = "|".join(cli.commands)
+    named = "|".join([*cli.commands, *_LATER])
     return re.sub(rf"\bucred (?=(?:{named})\b)", lambda _: f"{_program(env_file)} ", text)
 
 
@@ -147,7 +148,26 @@ def _program(env_file: Path | None) -> str:
     return f'{name} --env-file "{env_file}"' if env_file else name
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=__doc__.partition("\n\n")[2])
+class _Commands(click.Group):
+    """The commands; some are imported only when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name all of them."""
+        return sorted([*super().list_commands(ctx), *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give one of them."""
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(_LATER[cmd_name]), cmd_name)
+        return found
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=__doc__.partition("\n\n")[2],
+)
 @click.option(
     "--env-file",
     type=click.Path(path_type=Path),
@@ -168,12 +188,14 @@ def _signed_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _opened(context: click.Context) -> Iterator[Pipeline]:
+def _opened(context: click.Context) -> Iterator["Pipeline"]:
+    from ucred_pipeline.orchestration.opening import open_pipeline  # noqa: PLC0415
+
     with open_pipeline(context.obj) as pipeline:
         yield pipeline
 
 
-def _signed(pipeline: Pipeline, by: str, reason: str) -> Signed:
+def _signed(pipeline: "Pipeline", by: str, reason: str) -> Signed:
     if not by.strip() or not reason.strip():
         raise click.UsageError("--by and --reason must say something: the history keeps them")
     return Signed(by.strip(), pipeline.clock.now(), reason.strip())
@@ -212,7 +234,7 @@ def _days(since: date | None, until: date | None) -> Days:
     )
 
 
-def _reconcile(pipeline: Pipeline, days: Days, *, apply: bool) -> Run:
+def _reconcile(pipeline: "Pipeline", days: Days, *, apply: bool) -> Run:
     _require_sources(pipeline, apply=apply)
     with _err.status("Starting ...") as status:
         pipeline = pipeline.telling(lambda step, count: status.update(f"{count:,} {step}"))
@@ -222,7 +244,7 @@ def _reconcile(pipeline: Pipeline, days: Days, *, apply: bool) -> Run:
         return run_job(defs, pipeline, days, apply=apply)
 
 
-def _require_sources(pipeline: Pipeline, *, apply: bool) -> None:
+def _require_sources(pipeline: "Pipeline", *, apply: bool) -> None:
     for name in ("STRIPE_API_KEY", "PAYMENTS_DATABASE_URL", "RUST_L1_INDEXER"):
         pipeline.settings.require(name)
     if apply:
@@ -381,6 +403,8 @@ def doctor(context: click.Context) -> int:
 @click.pass_context
 def credit_command(context: click.Context, namespace: str, by: str, reason: str, *, apply: bool) -> int:
     """Credit one purchase by hand, through the same guards as the pipeline's own corrections."""
+    from ucred_pipeline.orchestration.manual import credit  # noqa: PLC0415
+
     with _opened(context) as pipeline:
         _require_sources(pipeline, apply=apply)
         credited = credit(pipeline, namespace, _signed(pipeline, by, reason), apply=apply)
@@ -390,7 +414,7 @@ def credit_command(context: click.Context, namespace: str, by: str, reason: str,
     return Exit.UNSETTLED if credited.refused or credited.in_doubt else Exit.DONE
 
 
-def _told(credited: Credited, *, apply: bool) -> str:
+def _told(credited: "Credited", *, apply: bool) -> str:
     if not apply:
         return "1 credit is planned; nothing was sent. Send it with --apply."
     counts = {
@@ -415,6 +439,11 @@ def _told(credited: Credited, *, apply: bool) -> str:
 @click.pass_context
 def resolve_command(context: click.Context, break_id: str, decision: str, by: str, reason: str) -> None:
     """Settle what the evidence cannot: a doubt, or evidence that contradicts itself."""
+    from ucred_pipeline.corrections.resolving import resolve  # noqa: PLC0415
+    from ucred_pipeline.domain.judging_frames import Decision  # noqa: PLC0415
+    from ucred_pipeline.orchestration.crediting import book_of  # noqa: PLC0415
+    from ucred_pipeline.orchestration.judgement import judge_marked  # noqa: PLC0415
+
     with _opened(context) as pipeline:
         signed = _signed(pipeline, by, reason)
         with pipeline.ledger.read() as connection:
@@ -473,6 +502,8 @@ def hold(context: click.Context, by: str, reason: str) -> None:
 @click.pass_context
 def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) -> None:
     """Release every hold, and close the breaker; the next run begins with one correction at a time."""
+    from ucred_pipeline.orchestration import crediting  # noqa: PLC0415
+
     with _opened(context) as pipeline:
         signed = _signed(pipeline, by, reason)
         with pipeline.ledger.read() as connection:
@@ -483,6 +514,26 @@ def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) ->
     click.echo(f"Released: {', '.join(found.kind for found in released) or 'no hold'}.")
     if new_epoch:
         click.echo("A new epoch has begun: the next run reads every balance and judges every purchase anew.")
+
+
+@cli.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option("--port", default=8350, show_default=True, type=click.IntRange(0, 65535))
+@click.pass_context
+def serve_command(context: click.Context, host: str, port: int) -> None:
+    """Serve the page, /metrics and /healthz until it is stopped; it only reads the ledger.
+
+    An address that others can reach needs UCRED_SERVE_TOKEN, which a browser asks for as the password.
+    """
+    from ucred_pipeline.reporting.page.serving import serve  # noqa: PLC0415
+    from ucred_pipeline.settings import load_settings  # noqa: PLC0415
+
+    serve(
+        load_settings(context.obj),
+        host,
+        port,
+        ready=lambda address: click.echo(f"The page is at {address} - stop it with Ctrl-C."),
+    )
 
 
 @cli.command()
@@ -501,6 +552,7 @@ def release(context: click.Context, by: str, reason: str, *, new_epoch: bool) ->
 )
 def demo(folder: Path | None, seed: int, purchases: int) -> int:
     """Start a sandbox, reconcile it, and show what was found and put right. Touches nothing else."""
+    from ucred_pipeline.orchestration.opening import open_pipeline  # noqa: PLC0415
     from ucred_pipeline.settings import data_folder  # noqa: PLC0415
 
     place = (folder or data_folder() / "demo").resolve()
@@ -535,7 +587,7 @@ def _sandbox(place: Path, seed: int, purchases: int) -> Iterator[Path]:
         yield env_file
 
 
-def _show_demo(pipeline: Pipeline, run: Run, env_file: Path) -> None:
+def _show_demo(pipeline: "Pipeline", run: Run, env_file: Path) -> None:
     from ucred_pipeline.reporting.picture import explained, picture  # noqa: PLC0415
 
     if not run.summary:
@@ -547,21 +599,6 @@ def _show_demo(pipeline: Pipeline, run: Run, env_file: Path) -> None:
         commands = [
             ("ucred breaks", "everything that needs a person, oldest first"),
             (f"ucred explain {name}", "all that is known of one purchase"),
+            ("ucred serve", "the page, in a browser"),
         ]
         _show(picture(connection, run, now, rules, commands), env_file)
-
-
-def _add_sandbox() -> None:
-    from ucred_pipeline.sandbox.command import sandbox  # noqa: PLC0415
-
-    cli.add_command(sandbox)
-
-
-def _add_alerts() -> None:
-    from ucred_pipeline.cli_alerts import alerts  # noqa: PLC0415
-
-    cli.add_command(alerts)
-
-
-_add_sandbox()
-_add_alerts()

@@ -228,6 +228,12 @@ class Housekeeping(_Section):
     keep_dagster_days: Annotated[int, Field(ge=60)] = 90
 
 
+class Serve(_Section):
+    """What the page links to."""
+
+    dagster_url: HttpUrl = "http://127.0.0.1:3000"
+
+
 _STANDARD_REWARDS = tuple(Reward(type=kind, ucred=1) for kind in PurchaseType)
 
 
@@ -242,6 +248,7 @@ class Rules(_Section):
     evidence: Evidence = Evidence()
     corrections: Corrections = Corrections()
     thresholds: Thresholds = Thresholds()
+    serve: Serve = Serve()
     housekeeping: Housekeeping = Housekeeping()
     alerts: Alerts = Alerts()
 
@@ -300,6 +307,7 @@ class Environment(_Section):
     ucred_database_url: DatabaseUrl
     ucred_indexer_log: str | None = None
     ucred_payments_log: str | None = None
+    ucred_serve_token: SecretStr | None = None
     ucred_alert_urls: SecretStr | None = None
 
 

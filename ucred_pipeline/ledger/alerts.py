@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     RowMapping,
     and_,
+    case,
     delete,
     exists,
     func,
@@ -101,6 +102,21 @@ def last_look(connection: Connection) -> datetime | None:
 def read_alerts(connection: Connection) -> dict[str, Alert]:
     """Every alert that is kept, by its key."""
     return {row["key"]: _alert(row) for row in connection.execute(select(alerts)).mappings()}
+
+
+def firing_alerts(connection: Connection, most: int) -> tuple[list[Alert], int]:
+    """The alerts that fire, the gravest and oldest first, no more than so many; and how many there are."""
+    fires = alerts.c.fired.is_not(None) & alerts.c.resolved.is_(None)
+    ranks = case({severity.value: -severity.rank for severity in Severity}, value=alerts.c.severity)
+    chosen = select(alerts).where(fires).order_by(ranks, alerts.c.fired, alerts.c.key).limit(most)
+    count = connection.execute(select(func.count()).select_from(alerts).where(fires)).scalar_one()
+    return [_alert(row) for row in connection.execute(chosen).mappings()], count
+
+
+def resolved_alerts(connection: Connection, since: datetime, most: int) -> list[Alert]:
+    """The alerts that ceased to fire since then, the newest first, no more than so many."""
+    chosen = select(alerts).where(alerts.c.resolved > since).order_by(alerts.c.resolved.desc(), alerts.c.key)
+    return [_alert(row) for row in connection.execute(chosen.limit(most)).mappings()]
 
 
 def save_alerts(connection: Connection, before: Mapping[str, Alert], after: Mapping[str, Alert]) -> None:

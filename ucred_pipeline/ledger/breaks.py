@@ -88,16 +88,21 @@ def resolve_orphans(connection: Connection, at: datetime) -> None:
 
 def open_breaks(connection: Connection, kind: str | None = None) -> list[Break]:
     """The open breaks, oldest first."""
-    chosen = _joined().where(breaks.c.resolved.is_(None)).order_by(breaks.c.first_seen, breaks.c.id)
+    chosen = joined().where(breaks.c.resolved.is_(None)).order_by(breaks.c.first_seen, breaks.c.id)
     if kind is not None:
         chosen = chosen.where(breaks.c.kind == kind)
-    return [_break(row) for row in connection.execute(chosen)]
+    return [break_of(row) for row in connection.execute(chosen)]
 
 
 def find_break(connection: Connection, name: str) -> Break | None:
     """Read an open break by its id."""
-    row = connection.execute(_joined().where(breaks.c.id == name, breaks.c.resolved.is_(None))).first()
-    return _break(row) if row else None
+    row = connection.execute(joined().where(breaks.c.id == name, breaks.c.resolved.is_(None))).first()
+    return break_of(row) if row else None
+
+
+def payment_of_break(connection: Connection, name: str) -> str | None:
+    """The PaymentIntent of a break, open or resolved, by the break's id."""
+    return connection.execute(select(breaks.c.payment_intent).where(breaks.c.id == name)).scalar()
 
 
 def count_breaks(connection: Connection) -> dict[str, int]:
@@ -107,7 +112,8 @@ def count_breaks(connection: Connection) -> dict[str, int]:
     return {kind: found.get(kind, 0) for kind in KINDS}
 
 
-def _joined() -> Select[Any]:
+def joined() -> Select[Any]:
+    """Breaks with what is shown of their purchases."""
     p = purchases.c
     return select(
         breaks.c.id,
@@ -122,7 +128,8 @@ def _joined() -> Select[Any]:
     ).join(purchases, p.payment_intent == breaks.c.payment_intent)
 
 
-def _break(row: Row[Any]) -> Break:
+def break_of(row: Row[Any]) -> Break:
+    """Read a break from a row of `joined`."""
     return Break(
         id=row.id,
         kind=row.kind,

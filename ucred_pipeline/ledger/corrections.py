@@ -255,6 +255,7 @@ class CorrectionBook:
             found = _get(connection, correction)
             if found.state is _C.PLANNED:
                 self._change(connection, found, state, reason)
+                mark_groups(connection, [found.account])
 
     def retry_refused(self, correction: str, signed: Signed) -> bool:
         """Plan a refused correction again, because a person has put right why it was refused."""

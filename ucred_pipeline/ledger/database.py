@@ -17,7 +17,7 @@ from sqlalchemy.pool import StaticPool
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 #: Alembic's table, by which a ledger is known.
 _VERSIONS: Final = "alembic_version"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
@@ -103,7 +103,7 @@ class Ledger:
 
     def _migrate(self) -> None:
         with self.read() as connection:
-            if _version(connection) == HEAD:
+            if version_of(connection) == HEAD:
                 return
         _run_migrations(self, self._engine.url.render_as_string(hide_password=True))
 
@@ -139,7 +139,8 @@ def _begin(connection: Connection, first: Mapping[str, str]) -> None:
     connection.exec_driver_sql(first[connection.dialect.name])
 
 
-def _version(connection: Connection) -> str | None:
+def version_of(connection: Connection) -> str | None:
+    """Which migration the tables are of; None where they are none of ours."""
     if not inspect(connection).has_table(_VERSIONS):
         return None
     return connection.execute(select(text("version_num")).select_from(text(_VERSIONS))).scalar()
@@ -154,7 +155,7 @@ def _run_migrations(ledger: Ledger, shown: str) -> None:
     config.set_main_option("script_location", _MIGRATIONS.as_posix().replace("%", "%%"))
     config.set_main_option("path_separator", "newline")
     with ledger.write() as connection:
-        if _version(connection) is None:
+        if version_of(connection) is None:
             _refuse_tables_of_others(connection, shown)
         config.attributes["connection"] = connection
         try:

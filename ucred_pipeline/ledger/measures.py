@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil, inf
 from typing import Final, Self
 
-import numpy as np
-from sqlalchemy import Connection, Exists, and_, exists, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.domain.limits import Excess
@@ -14,26 +14,14 @@ from ucred_pipeline.domain.thresholds import Measure, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.alerts import waiting_since
 from ucred_pipeline.ledger.breaks import break_id, count_breaks, open_breaks
+from ucred_pipeline.ledger.mints import OWED, latency_us
 from ucred_pipeline.ledger.plans import PlanState
 from ucred_pipeline.ledger.runs import DECIDED, FAILED, Outcome
 from ucred_pipeline.ledger.safety import HoldKind, open_holds, read_breaker
-from ucred_pipeline.ledger.schema import (
-    attempts,
-    corrections,
-    credit_lines,
-    plan_items,
-    plans,
-    purchases,
-    runs,
-)
+from ucred_pipeline.ledger.schema import attempts, corrections, plan_items, plans, purchases, runs
 
-_OWED = (
-    Verdict.CREDITED,
-    Verdict.LACKING,
-    Verdict.IN_DOUBT,
-    Verdict.AMBIGUOUS,
-    Verdict.OVER_CREDITED,
-)
+#: A place among many is a product of floats, which may come out a hair above a whole number.
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +37,10 @@ def mint_success(connection: Connection, since: datetime) -> Share:
 
     What was credited by a correction, or is in doubt, is no success.
     """
-    corrected = exists().where(
-        corrections.c.payment_intent == purchases.c.payment_intent,
-        corrections.c.state.not_in([CorrectionState.SUPERSEDED, CorrectionState.CANCELLED]),
-    )
-    minted = and_(
-        purchases.c.verdict.in_([Verdict.CREDITED, Verdict.OVER_CREDITED]),
-        ~corrected,
-        or_(purchases.c.basis != "log", _minted_line()),
-    )
     chosen = (
-        select(minted, func.count())
-        .where(purchases.c.verdict.in_(_OWED), purchases.c.issued >= since)
-        .group_by(minted)
+        select(purchases.c.minted, func.count())
+        .where(purchases.c.minted.is_not(None), purchases.c.issued >= since)
+        .group_by(purchases.c.minted)
     )
     counts = {bool(success): count for success, count in connection.execute(chosen)}
     return Share(counts.get(True, 0), sum(counts.values()))
@@ -70,7 +49,7 @@ def mint_success(connection: Connection, since: datetime) -> Share:
 def coverage(connection: Connection) -> Share:
     """Of all purchases owed a credit: those that have it by now, corrections included."""
     chosen = (
-        select(purchases.c.verdict, func.count()).where(purchases.c.verdict.in_(_OWED)).group_by("verdict")
+        select(purchases.c.verdict, func.count()).where(purchases.c.verdict.in_(OWED)).group_by("verdict")
     )
     counts: dict[str | None, int] = dict(connection.execute(chosen).all())
     has_it = counts.get(Verdict.CREDITED, 0) + counts.get(Verdict.OVER_CREDITED, 0)
@@ -90,24 +69,22 @@ def mint_latency_s(connection: Connection, since: datetime, quantile: float) -> 
 
     None where no log tells, infinity where so many are missing that the quantile is one of them.
     """
-    told = (
-        select(purchases.c.issued, func.min(credit_lines.c.at).label("at"), purchases.c.verdict)
-        .outerjoin(
-            credit_lines,
-            and_(
-                credit_lines.c.namespace == purchases.c.namespace,
-                credit_lines.c.account == purchases.c.account,
-                credit_lines.c.current,
-            ),
-        )
-        .where(purchases.c.verdict.in_(_OWED), purchases.c.issued >= since)
-        .group_by(purchases.c.payment_intent, purchases.c.issued, purchases.c.verdict)
-    )
-    rows = connection.execute(told).all()
-    if not any(row.at for row in rows):
+    in_window = and_(purchases.c.minted.is_not(None), purchases.c.issued >= since)
+    counting = select(func.count(), func.count(purchases.c.arrived)).where(in_window)
+    owed, arrived = connection.execute(counting).one()
+    if not arrived:
         return None
-    seconds = [(row.at - row.issued) / timedelta(seconds=1) if row.at else np.inf for row in rows]
-    return float(np.quantile(seconds, quantile, method="higher"))
+    place = place_of(quantile, owed)
+    if place >= arrived:
+        return inf
+    chosen = select(latency_us()).where(in_window, purchases.c.arrived.is_not(None))
+    found: int = connection.execute(chosen.order_by(latency_us()).offset(place).limit(1)).scalar_one()
+    return found / 1_000_000
+
+
+def place_of(quantile: float, count: int) -> int:
+    """Which of so many values, in order and counted from 0, is a quantile: none that is lower would do."""
+    return ceil(quantile * (count - 1) - _ROUNDING)
 
 
 def retry_queue(connection: Connection) -> RetryQueue:
@@ -268,11 +245,3 @@ _READ: Final[Mapping[Measure, _Read]] = {
     Measure.INDEXER_FORGOT: _hold_of(HoldKind.INDEXER_FORGOT),
     Measure.ROUTE_BACKLOG_AGE: lambda at: at.ages(waiting_since(at.connection)),
 }
-
-
-def _minted_line() -> Exists:
-    return exists().where(
-        credit_lines.c.account == purchases.c.account,
-        credit_lines.c.memo == "purchase:" + purchases.c.namespace,
-        credit_lines.c.current,
-    )

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from ucred_pipeline.domain.corrections import PlanItem, plan_hash
 from ucred_pipeline.domain.limits import Excess
 from ucred_pipeline.domain.memos import CorrectionKind
+from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.history import Entry, record
 from ucred_pipeline.ledger.safety import Signed
-from ucred_pipeline.ledger.schema import plan_items, plans
+from ucred_pipeline.ledger.schema import plan_items, plans, purchases
 from ucred_pipeline.ledger.upsert import row_of
 
 
@@ -87,6 +88,33 @@ _WITHHOLDING_LAPSED: Final = update(plans).where(_LAPSED).values(state=PlanState
 def plans_in(connection: Connection, state: PlanState) -> list[Plan]:
     """The plans in a state, oldest first."""
     return [_plan(connection, row) for row in connection.execute(_IN_STATE, {"state": state}).all()]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A withheld plan, without its items; the amount is in wei."""
+
+    hash: str
+    created: datetime
+    items: int
+    wei: int
+    over: Sequence[str]
+
+
+def plans_waiting(connection: Connection) -> list[Withheld]:
+    """The withheld plans that still name what lacks, the newest first."""
+    names_lacking = (
+        select(plan_items.c.plan)
+        .join(purchases, purchases.c.payment_intent == plan_items.c.payment_intent)
+        .where(plan_items.c.plan == plans.c.hash, purchases.c.verdict == Verdict.LACKING)
+        .exists()
+    )
+    chosen = (
+        select(plans.c.hash, plans.c.created, plans.c["items"], plans.c.wei, plans.c.over)
+        .where(plans.c.state == PlanState.WITHHELD, names_lacking)
+        .order_by(plans.c.created.desc(), plans.c.hash)
+    )
+    return [Withheld(*row) for row in connection.execute(chosen)]
 
 
 def approve_plan(connection: Connection, plan: Plan, signed: Signed, lasts: timedelta) -> Plan:

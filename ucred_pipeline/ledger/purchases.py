@@ -217,6 +217,13 @@ def count_verdicts(connection: Connection) -> dict[str, int]:
     return {verdict.value: found.get(verdict.value, 0) for verdict in Verdict}
 
 
+def wei_judged_as(connection: Connection, verdict: Verdict) -> int:
+    """What the purchases with a verdict earn, in wei."""
+    p = purchases.c
+    chosen = select(p.entitlement, func.count()).where(p.verdict == verdict).group_by(p.entitlement)
+    return sum(wei * count for wei, count in connection.execute(chosen))
+
+
 def accounts_to_read(connection: Connection, before: datetime, root: str) -> list[str]:
     """The accounts whose balance must be read: unsettled, marked, never read, or not read since `before`.
 
@@ -404,6 +411,11 @@ def find_purchase(connection: Connection, payment_intent: str) -> JudgedPurchase
     """Read a purchase by its PaymentIntent."""
     found = find_purchases(connection, purchases.c.payment_intent == payment_intent)
     return found[0] if found else None
+
+
+def purchases_among(connection: Connection, payment_intents: Sequence[str]) -> list[JudgedPurchase]:
+    """Read those of the PaymentIntents that are purchases, the oldest first."""
+    return find_purchases(connection, purchases.c.payment_intent.in_(payment_intents))
 
 
 def find_purchases(connection: Connection, condition: ColumnElement[bool]) -> list[JudgedPurchase]:

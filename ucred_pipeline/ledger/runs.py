@@ -96,3 +96,9 @@ def running_runs(connection: Connection) -> list[Run]:
 def _run(row: RowMapping) -> Run:
     told = {name: row[name] for name in Run.__dataclass_fields__}
     return Run(**told | {"outcome": Outcome(row["outcome"])})
+
+
+def recent_runs(connection: Connection, count: int) -> list[Run]:
+    """The newest runs, the newest first."""
+    chosen = select(runs).order_by(runs.c.began.desc()).limit(count)
+    return [_run(row) for row in connection.execute(chosen).mappings()]

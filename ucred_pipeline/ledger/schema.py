@@ -3,9 +3,9 @@
 Mirrors of the outside (`payments`, `payment_records`, `issuances`, `balances`, `credit_lines`,
 `mint_lines`), what each read covered (`reads`), what was concluded (`purchases`, `breaks`), what is
 done about it (`plans`, `plan_items`, `corrections`, `attempts`, `epoch_anchors`, `holds`, `decisions`), what
-happened (`history`, `runs`, `reconciliation_days`), and who is told of it (`alerts`, `silences`, `outbox`).
-Amounts are wei as decimal digits, times UTC microseconds since 1970. Triggers and partial indexes, which
-hold the invariants of corrections whoever writes, are in the migrations.
+happened (`history`, `runs`, `reconciliation_days`, `mint_counters`), and who is told of it (`alerts`,
+`silences`, `outbox`). Amounts are wei as decimal digits, times UTC microseconds since 1970. Triggers and
+partial indexes, which hold the invariants of corrections whoever writes, are in the migrations.
 """
 
 from typing import Final
@@ -58,16 +58,17 @@ payments = Table(
     Column("refunded", BigInteger, nullable=False),
     Column("dispute", String(16), nullable=False),
     Column("paid", Moment),
-    Column("receipt_email", Text),
+    Column("receipt_email", Text, index=True),
     Column("metadata", JSON, nullable=False),
     Column("read", Moment),
+    Index("ix_payments_status", "status", "payment_intent"),
 )
 
 payment_records = Table(
     "payment_records",
     metadata,
     Column("payment_intent", String(255), primary_key=True),
-    Column("customer_email", Text, nullable=False),
+    Column("customer_email", Text, nullable=False, index=True),
     Column("namespace_reserved", Text),
     Column("nil_name", Text),
     Column("status", String(64), nullable=False),
@@ -79,10 +80,10 @@ issuances = Table(
     metadata,
     Column("id", String(255), primary_key=True),
     Column("payment_intent", String(255), nullable=False, index=True),
-    Column("namespace", Text, nullable=False),
-    Column("customer_email", Text, nullable=False),
+    Column("namespace", Text, nullable=False, index=True),
+    Column("customer_email", Text, nullable=False, index=True),
     Column("nil_name", Text),
-    Column("state", String(64), nullable=False),
+    Column("state", String(64), nullable=False, index=True),
     Column("issued", Moment, nullable=False),
     Column("voided", Moment),
 )
@@ -156,7 +157,7 @@ purchases = Table(
     metadata,
     Column("payment_intent", String(255), primary_key=True),
     Column("judged_with", Text, nullable=False, index=True),
-    Column("account", Text),
+    Column("account", Text, index=True),
     Column("namespace", Text, index=True),
     Column("purchase_type", String(32), nullable=False),
     Column("entitlement", Wei, nullable=False),
@@ -171,13 +172,29 @@ purchases = Table(
     Column("addresses_differ", Boolean, nullable=False),
     Column("issued_rows", Integer, nullable=False),
     Column("created", Moment, nullable=False, index=True),
-    Column("issued", Moment, index=True),
+    Column("issued", Moment),
     Column("due_since", Moment),
     Column("moved", Boolean, nullable=False, default=False),
-    Column("verdict", String(16), index=True),
+    Column("verdict", String(16)),
     Column("basis", String(16)),
     Column("reason", String(64)),
     Column("judged", Moment),
+    Column("minted", Boolean),
+    Column("arrived", Moment),
+    Column("counted", Boolean),
+    Index(
+        "ix_purchases_tallies",
+        *("verdict", "entitlement", "payment_known", "succeeded", "issued_rows", "minted"),
+    ),
+)
+#: All that the figures of the mint ask for, so that they read no purchase.
+Index(
+    "ix_purchases_mints",
+    purchases.c.issued,
+    purchases.c.minted,
+    purchases.c.arrived,
+    sqlite_where=purchases.c.minted.is_not(None),
+    postgresql_where=purchases.c.minted.is_not(None),
 )
 
 breaks = Table(
@@ -190,6 +207,16 @@ breaks = Table(
     Column("resolved", Moment, index=True),
     Column("resolution", String(64)),
 )
+for _name, _columns in {
+    "ix_breaks_open_by_age": (breaks.c.first_seen, breaks.c.id),
+    "ix_breaks_open_by_kind": (breaks.c.kind, breaks.c.first_seen, breaks.c.id),
+}.items():
+    Index(
+        _name,
+        *_columns,
+        sqlite_where=breaks.c.resolved.is_(None),
+        postgresql_where=breaks.c.resolved.is_(None),
+    )
 
 # What is done about it
 
@@ -228,6 +255,7 @@ plan_items = Table(
     Column("kind", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
     PrimaryKeyConstraint("plan", "payment_intent"),
+    Index("ix_plan_items_payment_intent", "payment_intent"),
 )
 
 corrections = Table(
@@ -397,6 +425,15 @@ reconciliation_days = Table(
     Column("reconciled", Moment),
     Column("failed", Moment),
     Column("failure", String(32)),
+)
+
+mint_counters = Table(
+    "mint_counters",
+    metadata,
+    Column("name", String(32), nullable=False),
+    Column("label", String(32), nullable=False),
+    Column("value", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", "label"),
 )
 
 notes = Table(

@@ -17,6 +17,7 @@ from ucred_pipeline.domain.judging_frames import Evidence
 from ucred_pipeline.ledger.breaks import resolve_orphans, update_breaks
 from ucred_pipeline.ledger.days import note_changed, note_reconciled
 from ucred_pipeline.ledger.judging_tables import Coverage, load_tables
+from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.purchases import (
     Days,
     clear_marks,
@@ -29,6 +30,7 @@ from ucred_pipeline.ledger.purchases import (
 )
 from ucred_pipeline.ledger.reads import LAST_AUDIT, Source, last_closed, leave_note, note
 from ucred_pipeline.ledger.safety import current_epoch, epoch_opened
+from ucred_pipeline.ledger.tallies import take_tallies
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.reading import LOG_PROOF
 
@@ -55,7 +57,7 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
     with pipeline.ledger.write() as connection:
         evidence, coverage = _evidence(pipeline, connection, now), _coverage(pipeline, connection)
         _mark_what_changed_for_all(pipeline, connection, evidence)
-        refresh_purchases(connection, pipeline.purchase_rules())
+        refreshed = refresh_purchases(connection, pipeline.purchase_rules())
         mark_pending(connection)
         note_young(connection, _seen_until(evidence, coverage) - pipeline.settings.rules.grace)
         tables = load_tables(connection, coverage)
@@ -64,6 +66,9 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
         store_verdicts(connection, changed, now)
         update_breaks(connection, changed, now)
         resolve_orphans(connection, now)
+        note_mints(connection)
+        if refreshed or changed:
+            take_tallies(connection, now)
         clear_marks(connection)
         days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
         _keep_days(connection, days, read_whole, pipeline.clock.now())

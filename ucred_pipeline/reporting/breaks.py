@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -34,7 +34,12 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 def document(connection: Connection, kind: str | None, now: datetime) -> dict[str, Any]:
     """Give the open breaks, or those of one kind, oldest first."""
-    return {"breaks": [_told(found, now) for found in open_breaks(connection, kind)]}
+    return document_of(open_breaks(connection, kind), now)
+
+
+def document_of(found: Sequence[Break], now: datetime) -> dict[str, Any]:
+    """Give breaks as a document."""
+    return {"breaks": [_told(one, now) for one in found]}
 
 
 def table(document: Mapping[str, Any]) -> RenderableType:

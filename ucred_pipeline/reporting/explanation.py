@@ -66,17 +66,16 @@ class Explanation:
 def explain(connection: Connection, name: str, now: datetime, rules: Rules) -> Explanation | None:
     """Find all that is known under a PaymentIntent, a namespace, an account, an address, or a break's id."""
     wanted = name.strip()
-    exactly = _named(connection, wanted, exact=True)
-    found = exactly or _named(connection, wanted, exact=False)
+    found, exactly = purchases_named(connection, wanted)
     if not found:
         return None
     bought = find_purchases(connection, purchases.c.payment_intent.in_(found))
     known = {purchase.payment_intent for purchase in bought}
     return Explanation(
         name=wanted,
-        exact=bool(exactly),
+        exact=exactly,
         purchases=[explain_purchase(connection, purchase, now, rules) for purchase in bought],
-        others=[_no_purchase(connection, other) for other in sorted(set(found) - known)],
+        others=[no_purchase(connection, other) for other in sorted(set(found) - known)],
     )
 
 
@@ -92,6 +91,12 @@ def explain_purchase(
         grace_ends=purchase.due_since + grace if purchase.due_since else None,
         outlook=outlook(file, read_situation(connection, now, rules)),
     )
+
+
+def purchases_named(connection: Connection, name: str) -> tuple[list[str], bool]:
+    """The PaymentIntents that a name stands for, and whether it is so spelt; other capitals come second."""
+    exactly = _named(connection, name, exact=True)
+    return exactly or _named(connection, name, exact=False), bool(exactly)
 
 
 def _named(connection: Connection, name: str, *, exact: bool) -> list[str]:
@@ -131,7 +136,14 @@ def _meaning(purchase: JudgedPurchase) -> str:
     return Finding(Verdict(purchase.verdict), Basis(purchase.basis), reason).explain()
 
 
-def _no_purchase(connection: Connection, payment_intent: str) -> NoPurchase:
+def is_known(connection: Connection, payment_intent: str) -> bool:
+    """Whether Stripe or the payments API has a PaymentIntent, be it a purchase or not."""
+    stripe, record = read_payment(connection, payment_intent), read_record(connection, payment_intent)
+    return stripe is not None or record is not None
+
+
+def no_purchase(connection: Connection, payment_intent: str) -> NoPurchase:
+    """Tell why a payment that is known is no purchase."""
     payment = read_payment(connection, payment_intent)
     if payment is None:
         told = "The payments API has it, Stripe does not, and it has no certificate: it is no purchase."
@@ -236,8 +248,8 @@ def _purchase(found: Explained) -> RenderableType:
         _verdict(found),
         *_outlook(found.outlook),
         part("From payment to credit (times in UTC)", events(found.timeline)),
-        part("The purchase", facts([*_bought(found)])),
-        part("Evidence", facts([*_evidence(found.file)])),
+        part("The purchase", facts([*purchase_facts(found)])),
+        part("Evidence", facts([*evidence_facts(found.file)])),
         *_corrections(found.file),
     )
 
@@ -276,7 +288,8 @@ def events(found: Sequence[Event]) -> RenderableType:
     return Group(*shown)
 
 
-def _bought(found: Explained) -> Iterator[tuple[str, str]]:
+def purchase_facts(found: Explained) -> Iterator[tuple[str, str]]:
+    """Tell what was bought, a name and what is known at a time."""
     bought, payment = found.file.purchase, found.file.payment
     yield "PaymentIntent", bought.payment_intent
     yield "namespace", bought.namespace or "none"
@@ -304,7 +317,8 @@ def _payment(payment: Payment) -> str:
     return ", ".join(told)
 
 
-def _evidence(file: PurchaseFile) -> Iterator[tuple[str, str]]:
+def evidence_facts(file: PurchaseFile) -> Iterator[tuple[str, str]]:
+    """Tell what shows a credit, or that there is none."""
     if file.balance is not None:
         yield "balance", f"{amount(file.balance.wei)}, as last read, {at(file.balance.as_of)} UTC"
     else:
@@ -334,11 +348,12 @@ def _corrections(file: PurchaseFile) -> Iterator[RenderableType]:
             ("amount", amount(found.amount)),
             ("plan", found.plan[:12] if found.plan else "none"),
         ]
-        requests = [row for one in file.attempts_of(found) for row in _attempt(one)]
+        requests = [row for one in file.attempts_of(found) for row in request_facts(one)]
         yield part(f"Correction {found.id}, epoch {found.epoch}", facts([*rows, *requests]))
 
 
-def _attempt(one: SeenAttempt) -> Iterator[tuple[str, str]]:
+def request_facts(one: SeenAttempt) -> Iterator[tuple[str, str]]:
+    """Tell of one request, and what came back."""
     yield f"request {one.number}", f"{_words(one.state)}, sent {at(one.began)} UTC, run {one.run_id[:8]}"
     yield "  memo", one.memo
     status = f", HTTP {one.http_status}" if one.http_status is not None else ""

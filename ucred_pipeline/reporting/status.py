@@ -28,7 +28,8 @@ from ucred_pipeline.reporting.terminal import counted, facts, iso, lasting, part
 from ucred_pipeline.settings import Rules, Settings
 
 _RELEASE: Final = "ucred release --reason TEXT --by NAME"
-_WHAT_TO_DO: Final = {
+#: What a person can do about each kind of hold.
+WHAT_TO_DO: Final = {
     HoldKind.PERSON: _RELEASE,
     HoldKind.BREAKER: f"look into the indexer, then: {_RELEASE}",
     HoldKind.CONTRADICTION: f"see docs/runbook.md, then: {_RELEASE}",
@@ -47,7 +48,7 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
         "now": iso(now),
         "ledger": _ledger(settings.ledger_url, connection),
         "last_run": _run(last_run(connection), now, rules),
-        "sources": [_source(connection, source, now) for source in Source],
+        "sources": [source_document(connection, source, now) for source in Source],
         "verdicts": count_verdicts(connection),
         "breaks": count_breaks(connection),
         "corrections": _corrections(connection),
@@ -85,7 +86,8 @@ def _run(run: Run | None, now: datetime, rules: Rules) -> dict[str, Any] | None:
     }
 
 
-def _source(connection: Connection, source: Source, now: datetime) -> dict[str, Any]:
+def source_document(connection: Connection, source: Source, now: datetime) -> dict[str, Any]:
+    """Say when a source was last read whole, and what that covers."""
     whole = last_closed(connection, source)
     newest = connection.execute(
         select(reads.c.closed).where(reads.c.source == source).order_by(reads.c.id.desc()).limit(1)
@@ -139,7 +141,7 @@ def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
         "raised": iso(hold.raised),
         "raised_by": hold.raised_by,
         "age_s": seconds_since(hold.raised, now),
-        "what_to_do": _WHAT_TO_DO[hold.kind],
+        "what_to_do": WHAT_TO_DO[hold.kind],
     }
 
 

@@ -11,7 +11,9 @@ from ucred_pipeline.domain.limits import Excess
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import update_breaks
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.plans import save_plan
+from ucred_pipeline.ledger.purchases import clear_marks, mark_all_accounts
 from ucred_pipeline.ledger.runs import End, Outcome, Run, begin_run, end_run
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_breaker, raise_hold
 from ucred_pipeline.ledger.schema import breaker, credit_lines
@@ -52,6 +54,14 @@ def bad_purchases(
             )
             add_purchase(connection, wanted, verdict=verdict, reason=reason, basis="log", **changes)
         update_breaks(connection, rows, NOON)
+        judged(connection)
+
+
+def judged(connection: Connection) -> None:
+    """Work out what became of each mint, as a judgement does last."""
+    mark_all_accounts(connection)
+    note_mints(connection)
+    clear_marks(connection)
 
 
 def over_credits(ledger: Ledger, count: int = 1, *, first: int = 0) -> None:
@@ -75,6 +85,7 @@ def late_credits(ledger: Ledger) -> None:
                 state_root="ab" * 32, current=True,
             )
         )  # fmt: skip
+        judged(connection)
 
 
 def doubts(count: int) -> Trouble:

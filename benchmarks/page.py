@@ -1,0 +1,107 @@
+"""How quick the page and /metrics are over a million purchases, as `ucred serve` serves them."""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+from playwright.sync_api import sync_playwright
+
+from benchmarks.big_ledger import make
+from benchmarks.worlds import UCRED
+
+_TIMES = 9
+_STARTS = 5
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+
+@contextmanager
+def serving(url: str) -> Iterator[tuple[str, float, psutil.Process]]:
+    """Start the command; give its address, how long it took to take requests, and the process."""
+    began = time.perf_counter()
+    command = [*UCRED, "serve", "--port", "0"]
+    environ = os.environ | {"UCRED_DATABASE_URL": url}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            found = re.search(r"http://[^/]+", line)
+            if found is None:
+                raise SystemExit(f"the page did not start: {line}")
+            httpx.get(f"{found[0]}/healthz", trust_env=False).raise_for_status()
+            yield found[0], time.perf_counter() - began, psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def milliseconds(ask: Callable[[], object]) -> str:
+    """Ask several times; give the first time and the median of the others."""
+    times = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        ask()
+        times.append((time.perf_counter() - began) * 1000)
+    return f"{times[0]:6.0f} ms first, {statistics.median(times[1:]):6.0f} ms after"
+
+
+def over_http(address: str) -> None:
+    """Time the server alone."""
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+        paths = ["/metrics", "/?range=6h", "/", "/?range=7d", "/?range=30d"]
+        paths += ["/breaks", "/breaks?sort=amount", "/breaks.csv", "/purchases/pi_000000000000000000500007"]
+        for path in paths:
+            size = len(client.get(path).content)
+            told = milliseconds(lambda path=path: client.get(path))  # type: ignore[misc]
+            print(f"{path:<44} {told}   {size / 1000:7.0f} KB")
+        for name in ("500007.x", "buyer1234@example.com", "nobody@example.com"):
+            told = milliseconds(lambda name=name: client.post("/search", data={"name": name}))  # type: ignore[misc]
+            print(f"search: {name:<36} {told}")
+
+
+def in_a_browser(address: str) -> None:
+    """Time until something is painted, each time in a browser without a cache."""
+    found = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if found is None:
+        print("Chromium is not installed: nothing was painted")
+        return
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(_QUIET))
+        for path in ("/", "/?range=30d"):
+            painted = []
+            for _ in range(_TIMES):
+                context = browser.new_context(viewport={"width": 1400, "height": 900})
+                page = context.new_page()
+                page.goto(address + path, wait_until="load")
+                painted.append(page.wait_for_function(_PAINTED).json_value())
+                context.close()
+            told = f"{painted[0]:6.0f} ms first, {statistics.median(painted[1:]):6.0f} ms after"
+            print(f"first paint of {path:<29} {told}")
+        browser.close()
+
+
+def main() -> None:
+    """Make the ledger, and measure."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        url = os.environ.get("BIG_LEDGER_URL") or make(Path(folder) / "ledger.db")
+        starts = []
+        for _ in range(_STARTS):
+            with serving(url) as (_, seconds, _):
+                starts.append(seconds)
+        print(f"start to first answer: {statistics.median(starts):.2f} s, median of {_STARTS}")
+        with serving(url) as (address, _, process):
+            over_http(address)
+            in_a_browser(address)
+            print(f"memory of the server: {process.memory_info().rss / 2**20:.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
