@@ -10,6 +10,7 @@ from deploy.conditions import CONDITIONS, Above, Counted, Older, ShareAbove, buc
 from deploy.rules import allowed_share
 from ucred_pipeline.domain.alerts import AlertRule
 from ucred_pipeline.domain.thresholds import Measure
+from ucred_pipeline.ledger.mints import FAILURES
 from ucred_pipeline.settings import Thresholds
 
 #: For how many steps a value stays.
@@ -169,7 +170,7 @@ def _share_seen(part: int, whole: int) -> Mapping[str, str]:
 
 def _mints(grows: Sequence[Growth], _limits: Thresholds) -> dict[str, list[int]]:
     """Failures of two reasons, which are added up."""
-    first, second = metrics.FAILURES[:2]
+    first, second = FAILURES[:2]
     failures = metrics.MINT_FAILURES.name
     return {
         series_of(metrics.MINT_ATTEMPTS.name, **INSTANCE): [growth.whole for growth in grows],

@@ -6,15 +6,14 @@ from enum import StrEnum
 from typing import Final
 
 from ucred_pipeline.ledger.breaks import KINDS
+from ucred_pipeline.ledger.mints import FAILURES, LATENCY_BUCKETS_MS
 from ucred_pipeline.ledger.safety import HoldKind
 
 #: The job of the scrape of `ucred serve`, and the one of Alertmanager's own metrics.
 JOB: Final = "ucred"
 ALERTMANAGER_JOB: Final = "alertmanager"
-#: Why a mint counts as failed: what the purchase was found to be, or that somebody else credited it.
-FAILURES: Final = ("lacking", "in_doubt", "ambiguous", "credited_otherwise")
 #: The upper ends of the latency's buckets, in seconds, as the exporter writes them.
-LATENCY_ENDS: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+LATENCY_ENDS: Final = tuple(end / 1000 for end in LATENCY_BUCKETS_MS)
 
 
 class Kind(StrEnum):

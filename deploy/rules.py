@@ -144,7 +144,7 @@ def silences() -> tuple[Alert, ...]:
             f"({absent})\n  and on () ({database_up} == 1)\n"
             f"  or {_absent(database_up)} and on () ({up} == 1)",
             "A metric that alerts rest on is not there, so that they cannot fire.",
-            "`ucred serve` does not expose {metric}. Are the rules those of its version?",
+            "`ucred serve` does not expose {metric}; the rules may be those of another version.",
         ),
     )
 
