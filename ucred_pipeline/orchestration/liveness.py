@@ -24,15 +24,15 @@ def alive(home: str, run_id: str) -> Iterator[None]:
     file.parent.mkdir(exist_ok=True)
     with FileLock(file):
         yield
-        with suppress(OSError):  # Windows removes no open file
-            file.unlink()
-    file.unlink(missing_ok=True)
+        _remove(file)
+    _remove(file)
 
 
-def fail_dead_runs(instance: dg.DagsterInstance) -> int:
+def end_dead_runs(instance: dg.DagsterInstance) -> int:
     """Tell Dagster of the runs that it takes for running, and whose process is gone; count them.
 
     Their places in the pools are given back at once: a run without a daemon would wait for them for ever.
+    One that was being terminated is canceled: a failed one would be run again.
     """
     dead = [
         run
@@ -41,8 +41,10 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> int:
     ]
     for run in dead:
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        instance.report_run_failed(run, _DEAD)
-        _file(instance.root_directory, run.run_id).unlink(missing_ok=True)
+        is_terminated = run.status is dg.DagsterRunStatus.CANCELING
+        report = instance.report_run_canceled if is_terminated else instance.report_run_failed
+        report(run, _DEAD)
+        _remove(_file(instance.root_directory, run.run_id))
     return len(dead)
 
 
@@ -55,6 +57,11 @@ def _is_dead(file: Path) -> bool:
             return True
     except Timeout:
         return False
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # it is gone, or somebody looks at it: Windows removes no open file
+        file.unlink()
 
 
 def _file(home: str, run_id: str) -> Path:
