@@ -5,7 +5,6 @@ sent from it.
 """
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -80,7 +79,9 @@ def restore(file: Path, ledger: Ledger, signed: Signed, progress: Progress) -> C
             "UCRED_DATABASE_URL; two memories cannot be made one"
         )
     with TemporaryDirectory() as folder:
-        working = Path(shutil.copy(file, folder))
+        working = Path(folder) / "ledger.db"
+        with closing(_reader(file)) as given, closing(sqlite3.connect(working)) as writer:
+            given.backup(writer)  # not its file alone: a ledger that is open has a log beside it
         with Ledger.open(_url(working)) as copy:
             return _copy(copy, ledger, _Copying("restored", signed, progress))
 
@@ -93,10 +94,9 @@ def _copy(source: Ledger, target: Ledger, copying: _Copying) -> Copied:
         told = {"reason": signed.reason, "rows": rows}
         record(writing, Entry(signed.at, signed.actor, "ledger", copying.event, told))
         raise_hold_anew(writing, HoldKind.RESTORED, signed)
-    with target.read() as connection:
-        found = verify(connection)
-    if found.broken is not None:
-        raise CannotCopy(f"the history does not verify: {found.broken.says}; see docs/runbook.md")
+        found = verify(writing)
+        if found.broken is not None:
+            raise CannotCopy(f"the history does not verify: {found.broken.says}; see docs/runbook.md")
     return Copied(rows, found)
 
 
@@ -154,10 +154,14 @@ def _is_ledger(file: Path) -> bool:
     if not file.is_file():
         return False
     try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(_reader(file)) as connection:
             return bool(connection.execute(_IS_LEDGER).fetchone() == (2,))
     except sqlite3.DatabaseError:
         return False
+
+
+def _reader(file: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)
 
 
 def _url(file: Path) -> str:

@@ -1,7 +1,10 @@
 """Copies of a ledger: whole, guarded, held, and from either database into either."""
 
+import shutil
+import sqlite3
 import stat
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +127,39 @@ def test_a_ledger_in_use_is_not_overwritten(sqlite_ledger: Ledger, clock: FakeCl
         restore(tmp_path / "copy.db", sqlite_ledger, signed(NOON), quiet)
 
     assert rows_of(sqlite_ledger) == before
+
+
+def test_nothing_is_restored_of_a_history_that_does_not_verify(
+    ledger: Ledger, clock: FakeClock, tmp_path: Path
+) -> None:
+    """The ledger stays a new one, into which a whole back-up can still be put."""
+    source, file = Ledger.open(f"sqlite:///{(tmp_path / 'a.db').as_posix()}"), tmp_path / "copy.db"
+    fill(source, clock)
+    back_up(source, file, signed(NOON), quiet)
+    shutil.copy(file, tmp_path / "forged.db")
+    with closing(sqlite3.connect(tmp_path / "forged.db")) as raw, raw:
+        for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            raw.execute(f"DROP TRIGGER {name}")
+        raw.execute("UPDATE history SET actor = 'mallory' WHERE sequence = 2")
+
+    with pytest.raises(CannotCopy, match="does not verify"):
+        restore(tmp_path / "forged.db", ledger, signed(NOON), quiet)
+    restore(file, ledger, signed(NOON), quiet)
+
+    assert rows_of(ledger) == rows_of(source)
+    source.close()
+
+
+def test_a_ledger_that_is_open_is_restored_whole(
+    sqlite_ledger: Ledger, clock: FakeClock, tmp_path: Path
+) -> None:
+    """Named in place of a back-up, what its write-ahead log has is not lost."""
+    with Ledger.open(f"sqlite:///{(tmp_path / 'open.db').as_posix()}") as source:
+        fill(source, clock)
+
+        restore(tmp_path / "open.db", sqlite_ledger, signed(NOON), quiet)
+
+        assert rows_of(sqlite_ledger) == rows_of(source)
 
 
 def test_no_file_is_overwritten_and_no_other_file_restored(sqlite_ledger: Ledger, tmp_path: Path) -> None:
