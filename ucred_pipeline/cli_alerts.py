@@ -74,7 +74,7 @@ def ack(context: click.Context, alert: str, by: str, reason: str) -> None:
         firing = [found for found in find_alerts(connection, alert) if found.is_firing]
         if not firing:
             raise click.UsageError(f"no alert {alert} fires; `ucred alerts` lists them")
-        if len({found.name for found in firing}) > 1:
+        if len(firing) > 1 and alert not in NAMES:
             raise click.UsageError(f"more than one alert begins with {alert}; name more of it")
         for found in firing:
             acknowledge(connection, found, signed)

@@ -8,6 +8,9 @@ from typing import Final
 import dagster as dg
 import pytest
 
+from ucred_pipeline.domain.alert_states import Alert
+from ucred_pipeline.domain.alerts import Severity
+from ucred_pipeline.ledger.alerts import save_alerts
 from ucred_pipeline.orchestration.alerting import alerts_sensor
 from ucred_pipeline.reporting.alerts import Desk
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
@@ -106,6 +109,22 @@ def test_an_alert_is_acknowledged(world: Rehearsal, receiver: Receiver) -> None:
     (entry,) = (one for one in world.told() if one.subject == f"alert:{found}")
     assert (entry.actor, entry.detail["reason"]) == ("Ida", "ticket 4711")
     assert world.ucred("verify").code == 0
+
+
+def test_the_beginning_of_two_ids_acknowledges_neither(world: Rehearsal) -> None:
+    """Alerts of one name, of two breaks: only the name stands for all of them."""
+    now = world.clock.now()
+    two = {
+        key: Alert(key, "over_credit", {}, Severity.CRITICAL, "", fired=now) for key in ("alr_zz1", "alr_zz2")
+    }
+    with world.ledger() as ledger, ledger.write() as connection:
+        save_alerts(connection, {}, two)
+
+    said = world.ucred("alerts", "ack", "alr_zz", *SIGNED)
+
+    assert (said.code, "more than one alert begins with alr_zz" in said.err) == (2, True)
+    assert world.ucred("alerts", "ack", "alr_zz2", *SIGNED).code == 0
+    assert world.ucred("alerts", "ack", "over_credit", *SIGNED).code == 0
 
 
 def test_an_alert_is_silenced(world: Rehearsal, receiver: Receiver) -> None:
