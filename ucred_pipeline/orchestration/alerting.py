@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import dagster as dg
 
 from ucred_pipeline.domain.alerts import EVERY
-from ucred_pipeline.orchestration.faults import told_without_secrets
+from ucred_pipeline.orchestration.failing import without_secrets
 from ucred_pipeline.orchestration.opening import open_pipeline
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
@@ -41,7 +41,5 @@ def desk_resource(desk_of: Callable[[Pipeline], AlertDesk]) -> dg.ResourceDefini
 )
 def alerts_sensor(alert_desk: dg.ResourceParam[AlertDesk]) -> dg.SkipReason:
     """Look at every alert's measure each minute, and send what is due; it starts no run."""
-    try:
+    with without_secrets():
         return dg.SkipReason(alert_desk.tend(_WITHIN_S))
-    except Exception as error:  # noqa: BLE001 - Dagster keeps its text, which could hold a secret
-        raise dg.Failure(told_without_secrets(error)) from None

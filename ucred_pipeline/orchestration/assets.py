@@ -64,10 +64,10 @@ def _reported(
     context: dg.AssetExecutionContext, pipeline: Pipeline, work: Callable[[], Iterator[Told]]
 ) -> Iterator[Told]:
     """Do a step's work; when it goes wrong, keep how the run ended and show nobody a secret."""
-    days = scope_of(context.partition_keys, context.run.tags)
     applied = is_asked_to_send(context.run.run_config)
-    summary.start(pipeline, context.run.run_id, days, applied=applied, job=context.run.job_name)
     try:
+        days = scope_of(context.partition_keys, context.run.tags)
+        summary.start(pipeline, context.run.run_id, days, applied=applied, job=context.run.job_name)
         yield from work()
     except Exception as error:  # noqa: BLE001 - whatever it is, it ends here without its text
         told = told_without_secrets(error)
@@ -80,7 +80,12 @@ def _reported(
 def is_asked_to_send(run_config: Mapping[str, Any]) -> bool:
     """Whether a run was launched to send credits, by the one step in its configuration that says so."""
     steps: Mapping[str, Any] = run_config.get("ops", {})
-    return any(step.get("config", {}).get("apply", False) for step in steps.values())
+    try:
+        return any(step.get("config", {}).get("apply", False) for step in steps.values())
+    except (
+        AttributeError
+    ):  # no mapping where Dagster takes nothing else: such a run fails before its first step
+        return False
 
 
 def _read_result(read: Read) -> dg.MaterializeResult:

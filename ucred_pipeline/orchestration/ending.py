@@ -5,11 +5,13 @@ from typing import Final
 
 import dagster as dg
 
+from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Outcome, Run, find_run, running_runs
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.assets import is_asked_to_send
 from ucred_pipeline.orchestration.partitions import keys_of, scope_of
 from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.settings import SettingsError
 
 #: When a run is given up of which this Dagster knows nothing.
 _GIVEN_UP: Final = timedelta(days=1)
@@ -58,7 +60,10 @@ def _keep(pipeline: Pipeline, run: dg.DagsterRun) -> None:
         is_known = find_run(connection, run.run_id) is not None
     if is_known or outcome is Outcome.RETRIED:
         return
-    days = scope_of(keys_of(run.tags), run.tags)
+    try:
+        days = scope_of(keys_of(run.tags), run.tags)
+    except SettingsError as error:
+        days, outcome, told = Days(), Outcome.SETTINGS, str(error)
     summary.start(pipeline, run.run_id, days, applied=is_asked_to_send(run.run_config), job=run.job_name)
     summary.fail(pipeline, run.run_id, outcome, told)
 

@@ -12,6 +12,7 @@ from typing import Final
 import dagster as dg
 
 from ucred_pipeline.ledger.pruning import prune
+from ucred_pipeline.orchestration.failing import without_secrets
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
 _AT_ONCE: Final = 200
@@ -24,7 +25,7 @@ def forget_old_rows(context: dg.OpExecutionContext, pipeline: dg.ResourceParam[P
     """Forget old reads and runs in the ledger."""
     rules = pipeline.settings.rules.housekeeping
     before = pipeline.clock.now() - timedelta(days=rules.keep_days)
-    with pipeline.ledger.write() as connection:
+    with without_secrets(), pipeline.ledger.write() as connection:
         pruned = prune(connection, before)
     context.add_output_metadata({"reads": pruned.reads, "runs": pruned.runs, "notes": pruned.notes})
 
@@ -34,9 +35,10 @@ def forget_old_dagster_runs(context: dg.OpExecutionContext, pipeline: dg.Resourc
     """Forget old runs in Dagster's own history, so many a night."""
     rules = pipeline.settings.rules.housekeeping
     before = pipeline.clock.now() - timedelta(days=rules.keep_dagster_days)
-    old = list(islice(_runs_before(context.instance, before), _MOST))
-    for run_id in old:
-        context.instance.delete_run(run_id)
+    with without_secrets():
+        old = list(islice(_runs_before(context.instance, before), _MOST))
+        for run_id in old:
+            context.instance.delete_run(run_id)
     context.add_output_metadata({"runs": len(old)})
 
 

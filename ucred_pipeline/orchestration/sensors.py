@@ -1,7 +1,5 @@
 """The sensors: what is due in the retry queue, old days that changed, and runs that died in silence."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -11,14 +9,14 @@ from ucred_pipeline.ledger.days import open_days
 from ucred_pipeline.orchestration.asking import MOST_DAYS, under_way, waits_or_runs
 from ucred_pipeline.orchestration.assets import DAYS
 from ucred_pipeline.orchestration.ending import end_silent_runs, keep_lost_runs
-from ucred_pipeline.orchestration.faults import told_without_secrets
+from ucred_pipeline.orchestration.failing import without_secrets
 from ucred_pipeline.orchestration.jobs import (
     SETTLE_CORRECTIONS,
     ask_for_day,
     may_retry,
     reconciliation,
 )
-from ucred_pipeline.orchestration.liveness import fail_dead_runs
+from ucred_pipeline.orchestration.liveness import end_dead_runs
 from ucred_pipeline.orchestration.partitions import today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.retrying import turn_of_the_queue
@@ -35,7 +33,7 @@ def due_retries(
     context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for the retry queue's run when something in it is due; its key carries the attempt's number."""
-    with _without_secrets():
+    with without_secrets():
         turn = turn_of_the_queue(pipeline)
     if turn is None:
         return dg.SkipReason("Nothing in the retry queue is due.")
@@ -53,7 +51,7 @@ def dirty_days(
     At most a dozen a tick, the oldest first.
     """
     now = pipeline.clock.now()
-    with _without_secrets(), pipeline.ledger.read() as connection:
+    with without_secrets(), pipeline.ledger.read() as connection:
         found = open_days(connection, today(now), now - _AFTER_A_FAILURE)
     asked = under_way(context.instance).days
     days = [one for one in found if one.day not in asked and DAYS.has_partition_key(one.day)][:MOST_DAYS]
@@ -66,20 +64,11 @@ def dirty_days(
 def failed_runs(context: dg.SensorEvaluationContext, pipeline: dg.ResourceParam[Pipeline]) -> dg.SensorResult:
     """Give runs an end in the ledger that died without saying so, those of backfills included."""
     since = datetime.fromisoformat(context.cursor) if context.cursor else pipeline.clock.now() - _LOST_BEFORE
-    with _without_secrets():
-        fail_dead_runs(context.instance)
+    with without_secrets():
+        end_dead_runs(context.instance)
         ended = end_silent_runs(context.instance, pipeline)
         looked = keep_lost_runs(context.instance, pipeline, since)
     return dg.SensorResult(skip_reason=f"{ended} runs were given an end.", cursor=looked.isoformat())
 
 
 SENSORS: Final = [due_retries, dirty_days, failed_runs]
-
-
-@contextmanager
-def _without_secrets() -> Iterator[None]:
-    """What goes wrong in a tick is kept by Dagster: without the text of foreign errors."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever it is, it ends here without its text
-        raise dg.Failure(description=told_without_secrets(error)) from None

@@ -59,11 +59,11 @@ def finish(pipeline: Pipeline, run_id: str, credited: Credited, plan: str | None
 
 
 def fail(pipeline: Pipeline, run_id: str, outcome: Outcome, told: str) -> None:
-    """Keep that a run ended without deciding anything."""
+    """Keep that a run ended without deciding anything; one that was to do a part only leaves no red day."""
     with pipeline.ledger.write() as connection:
         now, run = pipeline.clock.now(), find_run(connection, run_id)
         end_run(connection, run_id, End(now, outcome, told))
-        if run is not None:
+        if run is not None and outcome is not Outcome.DONE:
             note_failed(connection, Days(run.since, run.until), now, outcome)
 
 

@@ -16,13 +16,11 @@ def something() -> None:
     """A job that does nothing."""
 
 
-def keep_house(instance: dg.DagsterInstance, ledger: Ledger, now: datetime) -> str:
-    """Run the nightly job at some time; give its run's id."""
+def keep_house(instance: dg.DagsterInstance, ledger: Ledger, now: datetime) -> dg.ExecuteInProcessResult:
+    """Run the nightly job at some time."""
     settings = load_settings(environ={})
     resources = {"pipeline": Pipeline(settings, ledger, FakeClock(now))}
-    result = housekeeping.execute_in_process(instance=instance, resources=resources)
-    assert result.success
-    return result.run_id
+    return housekeeping.execute_in_process(instance=instance, resources=resources, raise_on_error=False)
 
 
 def test_old_runs_of_dagster_go_and_young_ones_stay(
@@ -33,10 +31,24 @@ def test_old_runs_of_dagster_go_and_young_ones_stay(
     run = something.execute_in_process(instance=instance).run_id
 
     tonight = keep_house(instance, sqlite_ledger, now + timedelta(days=89))
+    assert tonight.success
     assert instance.has_run(run)
-    keep_house(instance, sqlite_ledger, now + timedelta(days=91))
+    assert keep_house(instance, sqlite_ledger, now + timedelta(days=91)).success
 
-    assert [instance.has_run(name) for name in (run, tonight)] == [False, False]
+    assert [instance.has_run(name) for name in (run, tonight.run_id)] == [False, False]
+
+
+def test_a_night_that_fails_shows_no_secret(instance: dg.DagsterInstance, sqlite_ledger: Ledger) -> None:
+    """What went wrong is kept by Dagster without the text of a foreign error."""
+    with sqlite_ledger.write() as connection:
+        connection.exec_driver_sql("DROP TABLE reads")
+
+    result = keep_house(instance, sqlite_ledger, datetime.now(UTC))
+
+    told = "\n".join(map(repr, result.all_events))
+    assert not result.success
+    assert "a fault of the pipeline: OperationalError" in told
+    assert "no such table" not in told
 
 
 def test_it_is_asked_for_every_night() -> None:

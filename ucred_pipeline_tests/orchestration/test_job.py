@@ -6,6 +6,7 @@ from datetime import UTC, timedelta
 import dagster as dg
 import pytest
 
+from ucred_pipeline.orchestration.partitions import SCOPE_TAG, today
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
 from ucred_pipeline_tests.orchestration.conftest import RunJob
@@ -135,6 +136,17 @@ def test_a_source_that_fails(rehearse: Rehearse, run_job: RunJob, fault: str, as
     assert outcomes(result)[f"{asset}.read_whole"] is False
     assert materialized(result).isdisjoint({asset, "purchases", "corrective_credits"})
     assert world.secrets_in(texts(result.all_events)) == []
+
+
+def test_a_range_that_a_person_mistyped(special: Rehearsal, run_job: RunJob) -> None:
+    """It says how a range is written, and nothing is read."""
+    tags = {SCOPE_TAG: "2025-01-01 to 2025-12-31"}
+
+    result = run_job(special, partition_key=today(special.clock.now()), tags=tags)
+
+    assert not result.success
+    assert materialized(result) == set()
+    assert "write `open`, or a range as 2025-01-01..2025-12-31" in texts(result.all_events)
 
 
 def test_an_indexer_that_forgot(rehearse: Rehearse, run_job: RunJob) -> None:

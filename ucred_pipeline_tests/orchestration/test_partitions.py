@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, scope_of, scope_tag, today
+from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, keys_of, scope_of, scope_tag, today
+from ucred_pipeline.settings import SettingsError
 
 DAY = timedelta(days=1)
 DATES = st.dates(date(1, 1, 1), date(9999, 12, 30))
@@ -26,9 +27,26 @@ def days_of(first: date | None, last: date | None) -> Days:
 @given(first=st.none() | DATES, last=st.none() | DATES, present=DATES)
 def test_the_tag_gives_the_days_back(first: date | None, last: date | None, present: date) -> None:
     """Whichever bounds there are, and whichever day is the partition, the tag alone decides."""
+    if first and last:
+        first, last = min(first, last), max(first, last)
     days = days_of(first, last)
 
     assert days == scope_of([present.isoformat()], {SCOPE_TAG: scope_tag(days)})
+
+
+@pytest.mark.parametrize("scope", ["2026-01-02..2026-01-01", "2026-01-01", "a..b", "1..2..3", "..9999-12-31"])
+def test_a_tag_that_names_no_days_is_refused(scope: str) -> None:
+    """A person may have written it: it says how, and is never taken for other days."""
+    with pytest.raises(SettingsError, match="write `open`, or a range as"):
+        scope_of(["2026-01-01"], {SCOPE_TAG: scope})
+
+
+def test_a_run_over_a_range_that_is_none_is_for_no_day() -> None:
+    """Dagster's own tags for a range can be written by hand, too."""
+    first, last = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+
+    assert keys_of({first: "2026-01-30", last: "2026-02-01"}) == ["2026-01-30", "2026-01-31", "2026-02-01"]
+    assert keys_of({first: "2026-1-30", last: "2026-02-01"}) == []
 
 
 @given(keys=st.lists(DATES, min_size=1))

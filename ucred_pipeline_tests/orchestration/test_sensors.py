@@ -8,11 +8,12 @@ import dagster as dg
 import pytest
 
 from ucred_pipeline.definitions import defs
-from ucred_pipeline.ledger.days import note_changed, note_failed
+from ucred_pipeline.ledger.days import failed_days, note_changed, note_failed
 from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Outcome, Run, find_run, last_run
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.jobs import may_retry, may_send
+from ucred_pipeline.orchestration.partitions import SCOPE_TAG, scope_of
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
 from ucred_pipeline_tests.orchestration.conftest import RunJob, pipeline_of
@@ -176,6 +177,52 @@ def test_a_run_that_never_began_is_kept(world: Rehearsal, instance: dg.DagsterIn
     with world.ledger() as ledger, ledger.read() as connection:
         last = last_run(connection)
         assert (last is not None) is (job == "reconciliation")
+
+
+@pytest.mark.parametrize(
+    "scope", ["2025-01-01", "2025-1-1..2025-12-31", "last week", "2025-02-02..2025-01-01"]
+)
+def test_a_run_over_days_that_are_none_is_kept(
+    world: Rehearsal, instance: dg.DagsterInstance, scope: str
+) -> None:
+    """A range that a person mistyped ends that run alone: it is kept, and the next ones are looked at."""
+    mistyped = run_of(instance, "FAILURE", {"dagster/partition": "2025-03-01", SCOPE_TAG: scope})
+    after = run_of(instance, "FAILURE", {"dagster/partition": "2025-03-02"})
+
+    tick(world, instance, "failed_runs")
+
+    assert [bool(kept(world, run.run_id)) for run in (mistyped, after)] == [True, True]
+    with world.ledger() as ledger, ledger.read() as connection:
+        assert [one.day for one in failed_days(connection)] == ["2025-03-02"]
+
+
+@pytest.mark.parametrize("config", [{"ops": None}, {"ops": ["apply"]}, {"ops": {"corrective_credits": True}}])
+def test_a_run_of_a_wrong_configuration_is_kept(
+    world: Rehearsal, instance: dg.DagsterInstance, config: dict[str, Any]
+) -> None:
+    """A backfill's configuration is not looked at before its runs: they fail, and are kept as not sending."""
+    wrong = run_of(instance, "FAILURE", {"dagster/partition": "2025-03-01"}, run_config=config)
+
+    tick(world, instance, "failed_runs")
+
+    found = kept(world, wrong.run_id)
+    assert found is not None
+    assert not found.applied
+
+
+def test_a_run_of_some_steps_leaves_no_red_day(world: Rehearsal, instance: dg.DagsterInstance) -> None:
+    """A click on one asset came through: its day neither failed nor is asked for again."""
+    run = run_of(instance, "SUCCESS", {"dagster/partition": "2025-03-01"})
+    with pipeline_of(world) as pipeline:
+        summary.start(pipeline, run.run_id, scope_of(["2025-03-01"], {}), applied=False)
+
+    tick(world, instance, "failed_runs")
+
+    found = kept(world, run.run_id)
+    assert found is not None
+    assert found.outcome is Outcome.DONE
+    with world.ledger() as ledger, ledger.read() as connection:
+        assert failed_days(connection) == []
 
 
 def test_a_run_of_another_dagster_is_given_up_after_a_day(
