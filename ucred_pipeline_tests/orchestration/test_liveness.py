@@ -52,7 +52,7 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
 
 @pytest.mark.parametrize("status, end", [("STARTED", "FAILURE"), ("CANCELING", "CANCELED")])
 def test_a_run_whose_process_was_killed_ends(instance: dg.DagsterInstance, status: str, end: str) -> None:
-    """While its process lives it is left alone; once it is dead Dagster is told, and repeats no terminated one."""
+    """While its process lives it is left alone; once it is dead Dagster is told how it ended."""
     run = started(instance, status)
     with process_of(instance, run) as process:
         assert end_dead_runs(instance) == 0
