@@ -358,7 +358,7 @@ def backup(context: click.Context, file: Path, by: str) -> None:
         copied = copying.back_up(pipeline.ledger, file, signed, _rows_copied(status))
     click.echo(
         f"{file}: {copied.rows:,} rows, and a history of {copied.history.entries:,} entries that is whole. "
-        "Restore it with: ucred restore FILE"
+        "Restore it with: ucred restore FILE --reason TEXT --by NAME"
     )
 
 

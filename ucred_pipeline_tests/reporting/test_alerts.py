@@ -136,6 +136,17 @@ def test_a_run_and_its_silence(watch: Watch, receiver: Receiver) -> None:
     assert "and is over" in str(receiver.taken[-1]["message"])
 
 
+@pytest.mark.parametrize("job", ["settle_corrections", "housekeeping", "__ASSET_JOB"])
+def test_only_a_reconciliation_is_fresh(watch: Watch, receiver: Receiver, job: str) -> None:
+    """The retry queue may come to its end each minute: what is missing is not seen by it."""
+    troubles.run(watch.ledger, Outcome.DONE, NOON)
+    troubles.run(watch.ledger, Outcome.DONE, NOON + 40 * MINUTE, name="another", job=job)
+
+    watch.away(45 * MINUTE).minutes(2)
+
+    assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
+
+
 def test_it_reminds_until_it_is_acknowledged(watch: Watch, receiver: Receiver) -> None:
     """A critical alert reminds each hour; acknowledged it does not, and its end is told all the same."""
     TROUBLES["indexer_forgot"](watch.ledger)

@@ -14,7 +14,7 @@ from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.plans import save_plan
 from ucred_pipeline.ledger.purchases import clear_marks, mark_all_accounts
-from ucred_pipeline.ledger.runs import End, Outcome, Run, begin_run, end_run
+from ucred_pipeline.ledger.runs import RECONCILIATION, End, Outcome, Run, begin_run, end_run
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_breaker, raise_hold
 from ucred_pipeline.ledger.schema import breaker, credit_lines
 from ucred_pipeline_tests.conftest import NOON, FakeClock
@@ -100,11 +100,16 @@ def doubts(count: int) -> Trouble:
 
 
 def run(
-    ledger: Ledger, outcome: Outcome, at: datetime = NOON, hold: str | None = None, name: str = "r"
+    ledger: Ledger,
+    outcome: Outcome,
+    at: datetime = NOON,
+    hold: str | None = None,
+    name: str = "r",
+    job: str = RECONCILIATION,
 ) -> None:
-    """Write a run that ended so; its detail holds canaries."""
+    """Write a run of a job that ended so; its detail holds canaries."""
     with ledger.write() as connection:
-        begin_run(connection, replace(_RUN, id=name, began=at))
+        begin_run(connection, replace(_RUN, id=name, began=at, job=job))
         end_run(connection, name, End(at, outcome, ROTTEN, {"hold": hold, "plan": ROTTEN}))
 
 
