@@ -132,8 +132,13 @@ def would_credit(pipeline: Pipeline, planned: Planned) -> Credited:
         holds = open_holds(connection)
     if holds:
         kept = planned.corrections
-        return Credited(kept, held=kept, hold=holds[0].kind, advice=holds[0].detail)
+        return Credited(kept, held=kept, hold=holds[0].kind, advice=_told(holds[0]))
     return _over_limits(planned)
+
+
+def _told(hold: Hold) -> str:
+    """Say why nothing is sent, and where it says how to go on: a reason alone may be a word."""
+    return f"{hold.raised_by}: {hold.detail.removesuffix('.')}. `ucred status` says what to do"
 
 
 def _over_limits(planned: Planned) -> Credited:
@@ -160,7 +165,7 @@ def _refusal(pipeline: Pipeline) -> _Refusal | None:
         holds = open_holds(connection)
         stale = [source for source in _needed(pipeline) if not was_read_whole(connection, source, oldest)]
     if holds:
-        return _Refusal(holds[0].kind, holds[0].detail)
+        return _Refusal(holds[0].kind, _told(holds[0]))
     if stale:
         told = f"the last read of {', '.join(stale)} was not whole, or is too old; run: ucred reconcile"
         return _Refusal("sources_stale", told)
