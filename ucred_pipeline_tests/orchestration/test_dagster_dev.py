@@ -90,14 +90,22 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
 
 
 def test_it_comes_up(operated: Operated) -> None:
-    """The environment is enough; the schedule and the sensors run without being switched on."""
+    """The environment is enough; every schedule and sensor runs without being switched on."""
     (repository,) = operated.web.loaded()
 
     assert (repository["name"], repository["location"]["name"]) == (REPOSITORY, LOCATION)
     states = {found["name"]: found["scheduleState"]["status"] for found in repository["schedules"]}
     states |= {found["name"]: found["sensorState"]["status"] for found in repository["sensors"]}
     assert states == dict.fromkeys(
-        ["reconciliation_schedule", "due_retries", "dirty_days", "failed_runs"], "RUNNING"
+        [
+            "reconciliation_schedule",
+            "housekeeping_schedule",
+            "due_retries",
+            "dirty_days",
+            "failed_runs",
+            "alerts_sensor",
+        ],
+        "RUNNING",
     )
 
 
