@@ -22,7 +22,9 @@ _TIMES = 9
 _STARTS = 5
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-_PAINTED = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+_PAINTED = """new Promise(done => new PerformanceObserver(seen => seen.getEntries()
+    .filter(entry => entry.name === "first-contentful-paint").forEach(entry => done(entry.startTime))
+).observe({type: "paint", buffered: true}))"""
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def in_a_browser(address: str) -> None:
                 context = browser.new_context(viewport={"width": 1400, "height": 900})
                 page = context.new_page()
                 page.goto(address + path, wait_until="load")
-                painted.append(page.wait_for_function(_PAINTED).json_value())
+                painted.append(page.evaluate(_PAINTED))
                 context.close()
             told = f"{painted[0]:6.0f} ms first, {statistics.median(painted[1:]):6.0f} ms after"
             print(f"first paint of {path:<29} {told}")
@@ -92,11 +94,13 @@ def main() -> None:
     """Make the ledger, and measure."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         url = os.environ.get("BIG_LEDGER_URL") or make(Path(folder) / "ledger.db")
-        starts = []
+        starts, worked = [], []
         for _ in range(_STARTS):
-            with serving(url) as (_, seconds, _):
+            with serving(url) as (_, seconds, process):
                 starts.append(seconds)
-        print(f"start to first answer: {statistics.median(starts):.2f} s, median of {_STARTS}")
+                worked.append(sum(process.cpu_times()[:2]))
+        told = f"{statistics.median(starts):.2f} s, of which it worked {statistics.median(worked):.2f} s"
+        print(f"start to first answer: {told}, medians of {_STARTS}")
         with serving(url) as (address, _, process):
             over_http(address)
             in_a_browser(address)

@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from ucred_pipeline.reporting.alerts import Desk
 from ucred_pipeline_tests.conftest import missing
 from ucred_pipeline_tests.reporting.conftest import doubtful, withheld, world
 from ucred_pipeline_tests.reporting.serving import served
@@ -28,7 +29,12 @@ _QUIET: Final = (
 
 @pytest.fixture(scope="session")
 def worlds(world: World, doubtful: World, withheld: World) -> None:
-    """The worlds, reconciled before the browser's event loop runs in this thread, which bears no other."""
+    """The worlds, reconciled before the browser's event loop runs in this thread, which bears no other.
+
+    Their alerts are evaluated once.
+    """
+    for found in (world, doubtful, withheld):
+        Desk(found.pipeline.settings, found.pipeline.ledger, found.pipeline.clock).look([])
 
 
 @pytest.fixture(scope="session")

@@ -88,6 +88,17 @@ def test_an_empty_ledger(browser: Browser, empty_address: str) -> None:
         assert "No purchase was owed a credit" in found.page.inner_text("main")
 
 
+def test_alerts_lead_to_what_they_are_about(browser: Browser, address: str) -> None:
+    """An alert of one break is a link to it."""
+    with visit(browser, address) as found:
+        assert "fire. Evaluated" in found.page.inner_text("[aria-labelledby=alerts]").replace(
+            "1 fires", "1 fire"
+        )
+        with found.page.expect_navigation():
+            found.page.click(".alerts a")
+        assert "More arrived than was owed." in found.page.inner_text("main")
+
+
 def test_it_is_light(browser: Browser, address: str) -> None:
     """The page with its script, its style and its charts is under 150 KB, uncompressed."""
     with visit(browser, address) as found:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -193,11 +193,19 @@ def _process(
     try:
         yield process
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     finally:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            _kill_whole(process)
+
+
+def _kill_whole(process: "subprocess.Popen[bytes]") -> None:
+    """Leave nothing behind that would go on with the history of a test."""
+    parent = psutil.Process(process.pid)
+    for one in [*parent.children(recursive=True), parent]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
 
 
 def kill_servers(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
