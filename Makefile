@@ -10,10 +10,10 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 SEEDS ?= 25000
 START ?= 0
-.PHONY: help demo test simulate lint format types rooms dev bench lock clean
+.PHONY: help demo test simulate lint format types rooms dev deploy-files bench lock clean
 
 help:  ## Show what there is
-	@$(PYTHON) -c "import re; print(*(f'make {t:8} {h}' for t, h in re.findall(r'^(\w+):.*?## (.*)', open('Makefile').read(), re.M)), sep='\n')"
+	@$(PYTHON) -c "import re; print(*(f'make {t:12} {h}' for t, h in re.findall(r'^([\w-]+):.*?## (.*)', open('Makefile').read(), re.M)), sep='\n')"
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed; set PYTHON=...' if sys.version_info < (3, 11) else 0)"
@@ -48,6 +48,9 @@ format: $(READY)  ## Put the code into its format
 dev: $(READY)  ## Start Dagster's UI and daemon, with a history that lasts, on the systems that .env names
 	DAGSTER_HOME="$$($(BIN)/python -c 'from ucred_pipeline.orchestration.running import dagster_home as home; print(home())')" \
 		$(BIN)/dagster dev --workspace workspace.yaml
+
+deploy-files: $(READY)  ## Make the files for Prometheus, Alertmanager and Grafana anew, in deploy/
+	$(BIN)/python -m deploy
 
 bench: $(READY)  ## Measure against what a user would do instead
 	$(BIN)/python -m benchmarks

@@ -599,6 +599,5 @@ def _show_demo(pipeline: "Pipeline", run: Run, env_file: Path) -> None:
         commands = [
             ("ucred breaks", "everything that needs a person, oldest first"),
             (f"ucred explain {name}", "all that is known of one purchase"),
-            ("ucred serve", "the page, in a browser"),
         ]
         _show(picture(connection, run, now, rules, commands), env_file)

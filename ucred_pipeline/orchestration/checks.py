@@ -12,9 +12,10 @@ from ucred_pipeline.corrections.planning import Planned
 from ucred_pipeline.domain import thresholds
 from ucred_pipeline.domain.money import format_ucred
 from ucred_pipeline.domain.thresholds import Measure, Reading, Share, Threshold
-from ucred_pipeline.ledger.days import failed_days
+from ucred_pipeline.ledger.days import count_changed, failed_days
 from ucred_pipeline.ledger.measures import Windows, read_measures, retry_queue
 from ucred_pipeline.ledger.reads import Read
+from ucred_pipeline.orchestration.partitions import today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
 READ_WHOLE: Final = "read_whole"
@@ -202,7 +203,7 @@ def _doubts(look: _Look) -> dg.AssetCheckResult:
 
 def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
     with pipeline.ledger.read() as connection:
-        red = failed_days(connection)
+        red, changed = failed_days(connection), count_changed(connection, today(pipeline.clock.now()))
     rows = "\n".join(
         f"| {one.day} | {one.failure} | {one.since:%Y-%m-%d %H:%M} |" for one in red[:_MOST_ROWS]
     )
@@ -212,6 +213,7 @@ def _red_days(pipeline: Pipeline) -> dg.AssetCheckResult:
         severity=_WARNING,
         metadata={
             "red_days": len(red),
+            "changed_days": changed,
             "oldest": dg.MetadataValue.md(f"| day | ended as | at (UTC) |\n|---|---|---|\n{rows}"),
         },
     )

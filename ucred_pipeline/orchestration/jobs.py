@@ -24,6 +24,8 @@ from ucred_pipeline.orchestration.retrying import Retried
 SETTLE_CORRECTIONS: Final = "settle_corrections"
 #: A run of the queue that takes longer has stopped; it has a few dozen requests to make.
 _LONGEST_RUN_S: Final = "900"
+#: By this dagster.yaml starts one reconciliation at a time: a run that waits for a pool keeps a core busy.
+_ONE_AT_A_TIME: Final = {"ucred/lane": RECONCILIATION}
 #: What credits now does not wait behind a year of days.
 _FIRST_IN_THE_QUEUE: Final = {"dagster/priority": "10"}
 
@@ -31,6 +33,7 @@ reconciliation = dg.define_asset_job(
     RECONCILIATION,
     selection=ASSETS,
     description="Reads the three systems, judges what something touched, and credits what lacks.",
+    tags=_ONE_AT_A_TIME,
 )
 
 

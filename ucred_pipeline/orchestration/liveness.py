@@ -30,13 +30,17 @@ def alive(home: str, run_id: str) -> Iterator[None]:
 
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Tell Dagster of the runs that it takes for running, and whose process is gone; count them."""
+    """Tell Dagster of the runs that it takes for running, and whose process is gone; count them.
+
+    Their places in the pools are given back at once: a run without a daemon would wait for them for ever.
+    """
     dead = [
         run
         for run in instance.get_runs(dg.RunsFilter(statuses=_TAKEN_FOR_RUNNING))
         if _is_dead(_file(instance.root_directory, run.run_id))
     ]
     for run in dead:
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         instance.report_run_failed(run, _DEAD)
         _file(instance.root_directory, run.run_id).unlink(missing_ok=True)
     return len(dead)

@@ -15,7 +15,7 @@ from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import RECONCILIATION, Outcome, Run, find_run
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.jobs import may_send
-from ucred_pipeline.orchestration.liveness import alive
+from ucred_pipeline.orchestration.liveness import alive, fail_dead_runs
 from ucred_pipeline.orchestration.partitions import SCOPE_TAG, scope_tag, today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.settings import data_folder
@@ -31,6 +31,7 @@ def reconcile(definitions: dg.Definitions, pipeline: Pipeline, days: Days, *, ap
     run_id = str(uuid4())
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     with _history() as instance, alive(instance.root_directory, run_id):
+        fail_dead_runs(instance)
         definitions.resolve_job_def(RECONCILIATION).execute_in_process(
             instance=instance,
             run_id=run_id,

@@ -18,36 +18,38 @@ from ucred_pipeline.domain.clock import Clock, from_micros, to_micros
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.break_lists import breaks_by_age
 from ucred_pipeline.ledger.errors import LedgerUnusable
-from ucred_pipeline.ledger.measures import retry_queue
+from ucred_pipeline.ledger.measures import Windows, retry_queue
 from ucred_pipeline.ledger.mints import LATENCY_BUCKETS_MS, read_mint_counters
 from ucred_pipeline.ledger.reader import LedgerReader
 from ucred_pipeline.ledger.reads import Source, last_closed
 from ucred_pipeline.ledger.runs import DECIDED, FAILED, last_run
+from ucred_pipeline.reporting.sending_metrics import sending_metrics
 
 #: What the text is, for Prometheus.
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _DISTRIBUTION: Final = "ucred-pipeline"
 
 
-def metrics_text(reader: LedgerReader, clock: Clock) -> bytes:
+def metrics_text(reader: LedgerReader, windows: Windows, clock: Clock) -> bytes:
     """Write the metrics as they are now, in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(LedgerCollector(reader, clock))
+    registry.register(LedgerCollector(reader, windows, clock))
     return generate_latest(registry)
 
 
 class LedgerCollector(Collector):
     """Reads every metric from one snapshot of the ledger."""
 
-    def __init__(self, reader: LedgerReader, clock: Clock) -> None:
+    def __init__(self, reader: LedgerReader, windows: Windows, clock: Clock) -> None:
         self._reader = reader
+        self._windows = windows
         self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
         """Give all of the metrics, or only that the ledger cannot be read."""
         try:
             with self._reader.read() as connection:
-                found = list(_of_the_ledger(connection, self._clock.now()))
+                found = list(_of_the_ledger(connection, self._windows, self._clock.now()))
         except LedgerUnusable:
             found = []
         yield _gauge("exporter_database_up", "Whether the ledger could be read (1) or not (0).", bool(found))
@@ -55,11 +57,12 @@ class LedgerCollector(Collector):
         yield from found
 
 
-def _of_the_ledger(connection: Connection, now: datetime) -> Iterator[Metric]:
+def _of_the_ledger(connection: Connection, windows: Windows, now: datetime) -> Iterator[Metric]:
     yield from _mints(connection)
     yield from _queue(connection)
     yield from _breaks(connection, now)
     yield from _runs(connection)
+    yield from sending_metrics(connection, windows, now)
 
 
 def _mints(connection: Connection) -> Iterator[Metric]:

@@ -15,7 +15,14 @@ from playwright.sync_api import Page, sync_playwright
 from ucred_pipeline.orchestration.jobs import may_send
 from ucred_pipeline.sandbox import SandboxSpec
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
-from ucred_pipeline_tests.orchestration.webserver import RANGE, ROOT, Webserver, dagster_dev, wait_for
+from ucred_pipeline_tests.orchestration.webserver import (
+    LOCATION,
+    RANGE,
+    ROOT,
+    Webserver,
+    dagster_dev,
+    wait_for,
+)
 
 _OPTIONS: Final = [
     "--no-sandbox",
@@ -28,7 +35,7 @@ _OPTIONS: Final = [
 ]
 _SIZE: Final = {"width": 1280, "height": 760}
 _DAYS: Final = 30
-_DAYS_ONE_BY_ONE: Final = 6
+_DAYS_ONE_BY_ONE: Final = 4
 
 
 def main(folder: Path) -> None:
@@ -67,19 +74,26 @@ def _take(address: str, backfill: str, folder: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=_OPTIONS)
         page = browser.new_page(viewport=_SIZE)  # type: ignore[arg-type]
-        _picture(page, f"{address}/asset-groups", folder / "dagster-assets.png", "mint_metrics")
-        _picture(page, f"{address}/runs/b/{backfill}?tab=runs", folder / "dagster-backfill.png", "Success")
-        days = f"{address}/assets/purchases_lacking_ucred?view=partitions"
-        _picture(page, days, folder / "dagster-days.png", "Missing")
-        checks = f"{address}/assets/mint_metrics?view=checks"
-        _picture(page, checks, folder / "dagster-checks.png", "no_red_day")
+        page.set_default_timeout(120_000)
+        page.goto(f"{address}/asset-groups", wait_until="domcontentloaded")
+        page.get_by_text("judgement").first.wait_for()
+        page.get_by_text("Hide navigation").click()
+        page.keyboard.press("Alt+e")  # expands every group
+        _picture(page, "corrective_credits", folder / "dagster-assets.png")
+        job = f"{address}/locations/{LOCATION}/jobs/reconciliation/partitions"
+        page.goto(job, wait_until="domcontentloaded")
+        _picture(page, "Missing partitions", folder / "dagster-days.png")
+        page.goto(f"{address}/runs/b/{backfill}", wait_until="domcontentloaded")
+        _picture(page, "Completed", folder / "dagster-backfill.png")
+        page.goto(f"{address}/assets/mint_metrics?view=checks", wait_until="domcontentloaded")
+        _picture(page, "no_red_day", folder / "dagster-checks.png")
         browser.close()
 
 
-def _picture(page: Page, address: str, file: Path, shows: str) -> None:
-    page.goto(address, wait_until="domcontentloaded")
-    page.get_by_text(shows).first.wait_for(timeout=60_000)
-    page.wait_for_timeout(3_000)
+def _picture(page: Page, shows: str, file: Path) -> None:
+    """Take a picture once the page shows something, and has come to rest."""
+    page.get_by_text(shows).first.wait_for()
+    page.wait_for_timeout(5_000)
     page.screenshot(path=file)
 
 

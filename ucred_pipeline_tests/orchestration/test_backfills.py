@@ -1,13 +1,14 @@
 """Backfills: under the limits, resumable, planned first; and the crediting asset alone, by a click."""
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import pytest
 
 from ucred_pipeline.orchestration.assets import ASSETS
 from ucred_pipeline.orchestration.jobs import may_send
+from ucred_pipeline.orchestration.partitions import SCOPE_TAG, today
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
 from ucred_pipeline_tests.orchestration.conftest import RunJob, pipeline_of
@@ -67,9 +68,12 @@ def test_a_historical_backfill_is_planned_approved_and_applied(rehearse: Rehears
     """The runbook's recipe in Dagster: a plan of the range, its hash approved, the credits, the check."""
     world = lacking(rehearse, share=0.6)
     days = owed_days(world)
-    bounds = dict(zip(RANGE, (days[0], days[-1]), strict=True))
+    launch: dict[str, Any] = {
+        "partition_key": today(world.clock.now()),
+        "tags": {SCOPE_TAG: f"{days[0]}..{days[-1]}"},
+    }
 
-    plan = run_job(world, config={}, tags=bounds)
+    plan = run_job(world, config={}, **launch)
 
     assert not plan.success
     assert told(plan, "purchases_lacking_ucred")["dagster/row_count"] == len(world.owed())
@@ -77,10 +81,10 @@ def test_a_historical_backfill_is_planned_approved_and_applied(rehearse: Rehears
     name = str(told(plan, "purchases_lacking_ucred")["plan"])
     assert world.ucred("approve", name[:12], "--by", "ada").code == 0
 
-    assert run_job(world, tags=bounds).success
+    assert run_job(world, **launch).success
 
     assert world.sent() == world.owed()
-    verified = run_job(world, config={}, tags=bounds)
+    verified = run_job(world, config={}, **launch)
     assert told(verified, "purchases_lacking_ucred")["plan"] == "nothing to plan"
 
 

@@ -20,7 +20,7 @@ from ucred_pipeline_tests.orchestration.webserver import ROOT, Webserver, dagste
 
 _LACKING: Final = 15
 _AGE: Final = timedelta(days=2)
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
         shutil.copy(ROOT / "dagster.yaml", world.dagster_home)
         with dagster_dev(world, world.dagster_home) as (dagster, _):
             wait_for(dagster.loaded, 120)
+            dagster.let_nothing_start_by_itself()
             yield Beside(world, dagster)
 
 

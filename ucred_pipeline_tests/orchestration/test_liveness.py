@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
+from ucred_pipeline.orchestration.assets import CREDITS_POOL
 from ucred_pipeline.orchestration.liveness import alive, fail_dead_runs
 
 _LIVES = """
@@ -61,6 +62,21 @@ def test_a_run_whose_process_was_killed_fails(instance: dg.DagsterInstance, stat
 
     assert status_of(instance, run) == "FAILURE"
     assert fail_dead_runs(instance) == 0
+
+
+def test_a_run_whose_process_was_killed_gives_its_places_back(instance: dg.DagsterInstance) -> None:
+    """A place in a pool that a dead run held is free at once, with no daemon that would free it."""
+    run, storage = started(instance), instance.event_log_storage
+    storage.set_concurrency_slots(CREDITS_POOL, 1)
+    storage.claim_concurrency_slot(CREDITS_POOL, run.run_id, "corrective_credits")
+    with process_of(instance, run) as process:
+        process.kill()
+        process.wait()
+    assert storage.get_concurrency_info(CREDITS_POOL).active_slot_count == 1
+
+    fail_dead_runs(instance)
+
+    assert storage.get_concurrency_info(CREDITS_POOL).active_slot_count == 0
 
 
 def test_a_run_without_a_lock_is_left_alone(instance: dg.DagsterInstance) -> None:

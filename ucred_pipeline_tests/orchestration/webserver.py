@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,9 +63,11 @@ _STATUS: Final = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run
 _LOADED: Final = """
 { repositoriesOrError { ... on RepositoryConnection { nodes {
     name location { name }
-    schedules { name scheduleState { status } }
-    sensors { name sensorState { status } } } } } }
+    schedules { name scheduleState { id status } }
+    sensors { name sensorState { id status } } } } } }
 """
+_STOP_SCHEDULE: Final = "mutation Stop($id: String!) { stopRunningSchedule(id: $id) { __typename } }"
+_STOP_SENSOR: Final = "mutation Stop($id: String!) { stopSensor(id: $id) { __typename } }"
 _CHECKED: Final = """
 query Checked($asset: AssetKeyInput!, $check: String!) {
   assetCheckExecutions(assetKey: $asset, checkName: $check, limit: 100) {
@@ -94,6 +96,17 @@ class Webserver:
             return list(self.ask(_LOADED)["repositoriesOrError"].get("nodes", []))
         except httpx.TransportError:
             return []
+
+    def let_nothing_start_by_itself(self) -> None:
+        """Stop every schedule and sensor that runs."""
+        (repository,) = self.loaded()
+        schedules = [found["scheduleState"] for found in repository["schedules"]]
+        sensors = [found["sensorState"] for found in repository["sensors"]]
+        for states, stop in ((schedules, _STOP_SCHEDULE), (sensors, _STOP_SENSOR)):
+            for state in states:
+                if state["status"] == "RUNNING":
+                    self.ask(stop, id=state["id"])
+        assert "RUNNING" not in str(self.loaded())
 
     def launch(self, job: str, config: dict[str, Any], **tags: str) -> str:
         """Launch a run, and give its id."""
@@ -144,7 +157,7 @@ class Webserver:
         """The history of a check, newest first."""
         return list(self.ask(_CHECKED, asset={"path": [asset]}, check=check)["assetCheckExecutions"])
 
-    def end_of(self, run: str, seconds: float = 120) -> str:
+    def end_of(self, run: str, seconds: float = 300) -> str:
         """How a run ended, once it has."""
         return str(wait_for(lambda: (found := self.status(run)) in ENDS and found, seconds))
 
@@ -180,11 +193,19 @@ def _process(
     try:
         yield process
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     finally:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            _kill_whole(process)
+
+
+def _kill_whole(process: "subprocess.Popen[bytes]") -> None:
+    """Leave nothing behind that would go on with the history of a test."""
+    parent = psutil.Process(process.pid)
+    for one in [*parent.children(recursive=True), parent]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()
 
 
 def kill_servers(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
@@ -208,7 +229,7 @@ def _free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def wait_for(asked: Callable[[], Any], seconds: float = 90) -> Any:
+def wait_for(asked: Callable[[], Any], seconds: float = 200) -> Any:
     """Ask until there is something, and give it."""
     deadline = time.monotonic() + seconds
     while not (found := asked()):
@@ -233,5 +254,5 @@ def an_hour_passes(home: Path) -> None:
                 instance.purge_ticks(state.instigator_origin_id, state.selector_id, time.time())
                 ago = time.time() - 3600
                 data: Any = state.instigator_data
-                data = data._replace(start_timestamp=ago, last_iteration_timestamp=ago)
-                instance.update_instigator_state(state.with_data(data))
+                aged = data._replace(start_timestamp=ago, last_iteration_timestamp=ago)
+                instance.update_instigator_state(state.with_data(aged))

@@ -13,7 +13,7 @@ from ucred_pipeline.domain.clock import SystemClock
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import KINDS, count_breaks
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.measures import mint_success, retry_queue
+from ucred_pipeline.ledger.measures import Windows, mint_success, retry_queue
 from ucred_pipeline.ledger.mints import FAILURES, LATENCY_BUCKETS_MS
 from ucred_pipeline.ledger.purchases import count_verdicts
 from ucred_pipeline.ledger.reader import LedgerReader
@@ -36,6 +36,12 @@ CATALOGUE: Final = {
     "ucred_reconciliation_last_success_timestamp_seconds",
     "ucred_reconciliation_last_run_duration_seconds",
     "ucred_reconciliation_watermark_timestamp_seconds",
+    "ucred_failed_runs",
+    "ucred_holds",
+    "ucred_gates_closed",
+    "ucred_withheld_plans",
+    "ucred_breaker_openings",
+    "ucred_token_refused",
     "ucred_exporter_database_up",
     "ucred_build_info",
 }
@@ -46,7 +52,7 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def text_of(url: str) -> str:
     """Scrape a ledger."""
     with closing(LedgerReader(url)) as reader:
-        return metrics_text(reader, SystemClock()).decode()
+        return metrics_text(reader, Windows.of(168, 1), SystemClock()).decode()
 
 
 def series_of(text: str) -> Series:

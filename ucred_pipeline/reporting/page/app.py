@@ -24,6 +24,7 @@ from ucred_pipeline.ledger.break_lists import (
 )
 from ucred_pipeline.ledger.breaks import KINDS, payment_of_break
 from ucred_pipeline.ledger.errors import LedgerUnusable
+from ucred_pipeline.ledger.measures import Windows
 from ucred_pipeline.ledger.purchases import find_purchase, purchases_among
 from ucred_pipeline.ledger.reader import LedgerReader
 from ucred_pipeline.reporting.breaks import csv_text, document_of
@@ -190,7 +191,9 @@ class Pages:
         return self._read(answer)
 
     def _metrics(self, _request: Request) -> Response:
-        text = metrics_text(self._shown.reader, self._shown.clock)
+        limits = self._shown.rules.thresholds
+        windows = Windows.of(limits.mint_success_window_hours, limits.failed_runs_window_hours)
+        text = metrics_text(self._shown.reader, windows, self._shown.clock)
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     def _health(self, _request: Request) -> Response:

@@ -1,0 +1,138 @@
+"""Real Prometheus and Alertmanager on loopback, with the files of `deploy/` and a clock that runs faster."""
+
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from deploy import routing, rules, scraping
+from deploy.scraping import Places
+from deploy.yaml_text import yaml_text
+from ucred_pipeline.settings import Rules
+from ucred_pipeline_tests.deploy.conftest import Program
+
+#: What stands here for the durations of the files; windows of days stay, of which a test sees the beginning.
+_FASTER: Final = {"30s": "500ms", "1m": "1s", "2m": "2s", "5m": "1s", "15m": "5s"}
+_PATIENCE_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where the two programs answer."""
+
+    prometheus: str
+    alertmanager: str
+
+    def ask(self, expr: str) -> list[dict[str, Any]]:
+        """Ask Prometheus for a value of now."""
+        answer = httpx.get(f"http://{self.prometheus}/api/v1/query", params={"query": expr}, timeout=10)
+        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return found
+
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire, by Prometheus."""
+        return {one["metric"]["alertname"] for one in self.ask('ALERTS{alertstate="firing"}')}
+
+
+@contextmanager
+def stack(
+    folder: Path, programs: Mapping[str, Program], settings: Rules, exporter: str, hooks: Mapping[str, str]
+) -> Iterator[Stack]:
+    """Run both with the files of `deploy/`; what Alertmanager says goes to a hook for each severity."""
+    running = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}")
+    files = {
+        "rules.yml": _faster(rules.document(settings.thresholds)),
+        "prometheus.yml": _faster(scraping.document(Places(exporter, running.alertmanager))),
+        "alertmanager.yml": _with_hooks(_faster(routing.document(settings.alerts)), hooks),
+    }
+    for name, document in files.items():
+        (folder / name).write_text(yaml_text(document), encoding="utf-8")
+    with ExitStack() as programs_running:
+        for name, place in (("alertmanager", running.alertmanager), ("prometheus", running.prometheus)):
+            options = [
+                f"--config.file={folder / name}.yml",
+                f"--web.listen-address={place}",
+                *_options(name, folder),
+            ]
+            programs_running.enter_context(_running([programs[name].path, *options], folder / f"{name}.log"))
+            eventually(partial(_is_ready, place), f"{name} is ready")
+        yield running
+
+
+def eventually(happens: Callable[[], Any], what: str) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + _PATIENCE_S
+    while not happens():
+        if time.monotonic() > until:
+            pytest.fail(f"not within {_PATIENCE_S} s: {what}")
+        time.sleep(0.05)
+
+
+def _options(name: str, folder: Path) -> tuple[str, ...]:
+    if name == "alertmanager":
+        return (f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address=")
+    return (
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        "--rules.alert.resend-delay=200ms",
+        "--web.console.libraries=",
+        "--web.console.templates=",
+    )
+
+
+def _is_ready(place: str) -> bool:
+    try:
+        return httpx.get(f"http://{place}/-/ready", timeout=5).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def _running(command: list[str], log: Path) -> Iterator[None]:
+    with log.open("wb") as written:
+        process = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, cwd=log.parent)
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _faster(document: Any) -> Any:
+    """Shorten the durations of a file, also those in expressions."""
+    if isinstance(document, dict):
+        return {key: _faster(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_faster(value) for value in document]
+    if isinstance(document, str):
+        return _FASTER.get(document) or re.sub(
+            r"\[(\d+m)\]", lambda found: f"[{_FASTER[found[1]]}]", document
+        )
+    return document
+
+
+def _with_hooks(document: dict[str, Any], hooks: Mapping[str, str]) -> dict[str, Any]:
+    """Put a hook in the place of each receiver's services."""
+    receivers = [
+        {"name": one["name"], "webhook_configs": [{"url": hooks[one["name"]], "send_resolved": True}]}
+        for one in document["receivers"]
+    ]
+    return {**document, "receivers": receivers}
