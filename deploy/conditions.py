@@ -74,14 +74,20 @@ class Above(_Compared):
 
 @dataclass(frozen=True, slots=True)
 class Older(_Compared):
-    """The time that the metric tells is longer ago than the limit; `zero_is_none` where 0 stands for none."""
+    """The time that the metric tells is longer ago than the limit; 0 stands for none.
 
-    zero_is_none: bool = True
+    Where there should be one, `is_due`, it is bad as well that there has been none for so long.
+    """
+
+    is_due: bool = False
 
     def expr(self, limit: float) -> str:
         """Compare with a limit in seconds."""
-        since = f"({self.selector} != 0)" if self.zero_is_none else self.selector
-        return f"time() - {since} > {limit:g}"
+        older = f"time() - ({self.selector} != 0) > {limit:g}"
+        if not self.is_due:
+            return older
+        before = f"{self.selector} offset {duration(timedelta(seconds=limit))}"
+        return f"{older}\n  or {self.selector} == 0 and {before} == 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ CONDITIONS: Final[Mapping[Measure, Condition]] = {
     Measure.UNPAID: Above(metrics.OPEN_BREAKS, Verdict.UNPAID),
     Measure.AMBIGUOUS: Above(metrics.OPEN_BREAKS, Verdict.AMBIGUOUS),
     Measure.WITHDRAWN: Above(metrics.OPEN_BREAKS, Verdict.WITHDRAWN),
-    Measure.RECONCILIATION_AGE: Older(metrics.LAST_SUCCESS, zero_is_none=False),
+    Measure.RECONCILIATION_AGE: Older(metrics.LAST_SUCCESS, is_due=True),
     Measure.FAILED_RUNS: Above(metrics.FAILED_RUNS),
     Measure.HOLDS: Above(metrics.HOLDS, but=(HoldKind.PERSON, HoldKind.INDEXER_FORGOT)),
     Measure.HOLDS_BY_PERSONS: Above(metrics.HOLDS, HoldKind.PERSON),

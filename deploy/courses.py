@@ -54,6 +54,8 @@ def courses_of(rule: AlertRule, limits: Thresholds) -> Iterator[Course]:
             yield _above(condition, limit)
         case Older():
             yield _older(condition, limit)
+            if condition.is_due:
+                yield _none_yet(condition, limit)
         case Counted():
             yield _counted(condition, limit)
         case ShareAbove():
@@ -117,6 +119,14 @@ def _older(condition: Older, limit: int) -> Course:
     if other:
         series[series_of(name, kind=other)] = steady(-2 * limit, 5 * STRETCH)
     return Course(series, 2 * STRETCH, 3 * STRETCH, _of_kind(kind), silent=(STRETCH - 1,))
+
+
+def _none_yet(condition: Older, limit: int) -> Course:
+    """There is none for as long as the limit, and a stretch later there is."""
+    bad = -(-limit // _MINUTE_S)
+    good = bad + STRETCH
+    series = {condition.selector: f"{steady(0, good)} {steady(good * _MINUTE_S, 2 * STRETCH)}"}
+    return Course(series, bad, good, silent=(STRETCH,))
 
 
 def _of_kind(kind: str | None) -> Mapping[str, str]:
