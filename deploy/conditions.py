@@ -20,6 +20,7 @@ from ucred_pipeline.settings import Thresholds
 
 #: The part of the mints that may be later than the limit: beyond the 95th percentile.
 LATE_PERCENT: Final = 5
+_SHORTEST_WINDOW: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +70,25 @@ class Above(_Compared):
 
     def expr(self, limit: float) -> str:
         """Compare with a limit."""
-        return f"{self.selector} > {limit:g}"
+        return f"{self.selector} > {int(limit)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Older(_Compared):
-    """The time that the metric tells is longer ago than the limit; `zero_is_none` where 0 stands for none."""
+    """The time that the metric tells is longer ago than the limit; 0 stands for none.
 
-    zero_is_none: bool = True
+    Where there should be one, `is_due`, it is bad as well that there has been none for so long.
+    """
+
+    is_due: bool = False
 
     def expr(self, limit: float) -> str:
         """Compare with a limit in seconds."""
-        since = f"({self.selector} != 0)" if self.zero_is_none else self.selector
-        return f"time() - {since} > {limit:g}"
+        older = f"time() - ({self.selector} != 0) > {int(limit)}"
+        if not self.is_due:
+            return older
+        before = f"{self.selector} offset {duration(timedelta(seconds=limit))}"
+        return f"{older}\n  or {self.selector} == 0 and {before} == 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +109,13 @@ class Counted:
 
     metric: Metric
 
+    def window(self, limit: float) -> timedelta:
+        """How long is looked back: never so short that it could fall between two scrapes."""
+        return max(timedelta(seconds=limit), _SHORTEST_WINDOW)
+
     def expr(self, limit: float) -> str:
         """Look back for so many seconds."""
-        window = duration(timedelta(seconds=limit))
+        window = duration(self.window(limit))
         return f"sum without (reason) (increase({self.metric.name}[{window}])) > 0"
 
 
@@ -128,7 +139,7 @@ CONDITIONS: Final[Mapping[Measure, Condition]] = {
     Measure.UNPAID: Above(metrics.OPEN_BREAKS, Verdict.UNPAID),
     Measure.AMBIGUOUS: Above(metrics.OPEN_BREAKS, Verdict.AMBIGUOUS),
     Measure.WITHDRAWN: Above(metrics.OPEN_BREAKS, Verdict.WITHDRAWN),
-    Measure.RECONCILIATION_AGE: Older(metrics.LAST_SUCCESS, zero_is_none=False),
+    Measure.RECONCILIATION_AGE: Older(metrics.LAST_SUCCESS, is_due=True),
     Measure.FAILED_RUNS: Above(metrics.FAILED_RUNS),
     Measure.HOLDS: Above(metrics.HOLDS, but=(HoldKind.PERSON, HoldKind.INDEXER_FORGOT)),
     Measure.HOLDS_BY_PERSONS: Above(metrics.HOLDS, HoldKind.PERSON),

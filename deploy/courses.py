@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fractions import Fraction
 from typing import Final
 
@@ -54,6 +55,8 @@ def courses_of(rule: AlertRule, limits: Thresholds) -> Iterator[Course]:
             yield _above(condition, limit)
         case Older():
             yield _older(condition, limit)
+            if condition.is_due:
+                yield _none_yet(condition, limit)
         case Counted():
             yield _counted(condition, limit)
         case ShareAbove():
@@ -64,7 +67,7 @@ def courses_of(rule: AlertRule, limits: Thresholds) -> Iterator[Course]:
 def window_course(rule: AlertRule, limits: Thresholds) -> Course:
     """All of just enough fail within half an hour, which counts for as long as the window is.
 
-    In steps of half an hour, of which the alert is looked at every second.
+    In steps of half an hour, at every second of which the alert is looked at.
     """
     least, hours = limits.mint_success_from_purchases, limits.mint_success_window_hours
     series = {
@@ -84,12 +87,12 @@ def series_of(name: str, **labels: str | None) -> str:
     return f"{name}{{{told}}}" if told else name
 
 
-def steady(value: float, steps: int) -> str:
+def steady(value: int, steps: int) -> str:
     """A value that stays for so many steps."""
-    return f"{value:g}x{steps - 1}"
+    return f"{value}x{steps - 1}"
 
 
-def stretches(values: Iterable[float]) -> str:
+def stretches(values: Iterable[int]) -> str:
     """Values that stay for a stretch each, and the last for two."""
     told = [steady(value, STRETCH) for value in values]
     return " ".join([*told, told[-1]])
@@ -119,13 +122,21 @@ def _older(condition: Older, limit: int) -> Course:
     return Course(series, 2 * STRETCH, 3 * STRETCH, _of_kind(kind), silent=(STRETCH - 1,))
 
 
+def _none_yet(condition: Older, limit: int) -> Course:
+    """There is none for as long as the limit, and a stretch later there is."""
+    bad = -(-limit // _MINUTE_S)
+    good = bad + STRETCH
+    series = {condition.selector: f"{steady(0, good)} {steady(good * _MINUTE_S, 2 * STRETCH)}"}
+    return Course(series, bad, good, silent=(STRETCH,))
+
+
 def _of_kind(kind: str | None) -> Mapping[str, str]:
     return {"kind": kind} if kind else {}
 
 
 def _counted(condition: Counted, limit: int) -> Course:
     """What was counted once is bad for as long as is looked back."""
-    looked_back = limit // _MINUTE_S
+    looked_back = condition.window(limit) // timedelta(minutes=1)
     labels = {**INSTANCE, "integration": "webhook"}
     name = series_of(condition.metric.name, **labels, reason="other")
     series = {name: f"{steady(0, STRETCH)} {steady(1, looked_back + 2 * STRETCH)}"}

@@ -1,6 +1,6 @@
 """Alertmanager's settings: whom an alert goes to by its severity, and how often it reminds.
 
-Where to send stands in files that the owner lays beside them: nothing here is a secret.
+Where to send stands in files that the owner makes: nothing here is a secret.
 """
 
 from datetime import timedelta
@@ -11,7 +11,7 @@ from ucred_pipeline.domain.alerts import Severity
 from ucred_pipeline.settings import Alerts
 
 #: In this folder Alertmanager finds the addresses and keys; docs/deploy.md lists them.
-SECRETS: Final = "secrets"
+SECRETS: Final = "/etc/alertmanager/secrets"
 _GROUP_WAIT: Final = timedelta(seconds=30)
 _GROUP_INTERVAL: Final = timedelta(minutes=5)
 

@@ -24,6 +24,8 @@ from ucred_pipeline.domain.alerts import CATALOGUE, EVERY, RESOLVE_AFTER
 from ucred_pipeline.settings import Thresholds
 
 _HOUR: Final = timedelta(hours=1)
+#: A shorter window begins and ends between two looks.
+_SHORTEST_IN_HOURS: Final = 3
 _HALF_AN_HOUR: Final = timedelta(minutes=30)
 
 Case = dict[str, Any]
@@ -44,7 +46,7 @@ def hourly_document(rules: str, limits: Thresholds) -> dict[str, Any]:
     cases = [
         _case(alert_of(rule, limits), window_course(rule, limits), _HOUR, _HALF_AN_HOUR)
         for rule in CATALOGUE
-        if rule.threshold.measure in COUNTERS
+        if rule.threshold.measure in COUNTERS and limits.mint_success_window_hours >= _SHORTEST_IN_HOURS
     ]
     return _file(rules, _HOUR, [*cases, *_zeros(limits)])
 
@@ -97,22 +99,18 @@ def _input(series: Series) -> list[dict[str, str]]:
 
 
 def _zeros(limits: Thresholds) -> Iterator[Case]:
-    """A time of 0 stands for none; only that no run has ever come to its end is bad."""
+    """A time of 0 stands for none, which is not old."""
     for rule in CATALOGUE:
         condition = CONDITIONS[rule.threshold.measure]
-        if not isinstance(condition, Older):
-            continue
-        alert = alert_of(rule, limits)
-        hours = int(rule.threshold.limit_in(limits.by_key)) // 3600 + 4
-        name = series_of(condition.metric.name, kind=condition.chosen)
-        series = {name: steady(0, hours + 1)}
-        course = None if condition.zero_is_none else Course(series, 0, 0)
-        yield {
-            "name": f"{alert.name}: where the time is 0",
-            "interval": duration(_HOUR),
-            "input_series": _input(series),
-            "alert_rule_test": [_look(alert, hours * _HOUR, course)],
-        }
+        if isinstance(condition, Older) and not condition.is_due:
+            hours = int(rule.threshold.limit_in(limits.by_key)) // 3600 + 4
+            series = {series_of(condition.metric.name, kind=condition.chosen): steady(0, hours + 1)}
+            yield {
+                "name": f"{rule.name}: not where there is none",
+                "interval": duration(_HOUR),
+                "input_series": _input(series),
+                "alert_rule_test": [_look(alert_of(rule, limits), hours * _HOUR, None)],
+            }
 
 
 def _silences() -> Iterator[Case]:

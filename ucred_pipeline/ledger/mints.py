@@ -161,9 +161,12 @@ def _count(connection: Connection) -> None:
         .where(_marked(), or_(is_new, failed_since))
         .group_by("is_new", _P.minted, "why", "bucket")
     )
+    found = connection.execute(chosen).all()
+    if not found:
+        return
     logged = connection.execute(select(credit_lines.c.key).limit(1)).first() is not None
     grown: Counter[tuple[str, str]] = Counter()
-    for row in connection.execute(chosen).all():
+    for row in found:
         if row.is_new:
             grown["attempts", ""] += row.mints
         if not row.minted:

@@ -17,8 +17,10 @@ import pytest
 from deploy import routing, rules, scraping
 from deploy.scraping import Places
 from deploy.yaml_text import yaml_text
+from ucred_pipeline.domain.alerts import Severity
 from ucred_pipeline.settings import Rules
-from ucred_pipeline_tests.deploy.conftest import Program
+from ucred_pipeline_tests.deploy.conftest import program
+from ucred_pipeline_tests.reporting.receiver import Receiver
 
 #: What stands here for the durations of the files; windows of days stay, of which a test sees the beginning.
 _FASTER: Final = {"30s": "500ms", "1m": "1s", "2m": "2s", "5m": "1s", "15m": "5s"}
@@ -43,29 +45,68 @@ class Stack:
         return {one["metric"]["alertname"] for one in self.ask('ALERTS{alertstate="firing"}')}
 
 
+class Watched:
+    """The two programs, and whoever Alertmanager tells, by severity."""
+
+    def __init__(self, running: Stack, receivers: Mapping[str, Receiver]) -> None:
+        self.running, self.receivers = running, receivers
+
+    def told(self, status: str) -> set[tuple[str, str]]:
+        """Who was told that an alert has a status, by the newest message about it."""
+        newest = {
+            (receiver, alert["fingerprint"]): (alert["status"], alert["labels"]["alertname"])
+            for receiver, taken in self.receivers.items()
+            for message in taken.taken
+            for alert in message["alerts"]
+        }
+        return {(receiver, name) for (receiver, _), (now, name) in newest.items() if now == status}
+
+    def is_told(self, receiver: str, name: str) -> bool:
+        """Whether somebody was told that an alert fires."""
+        return (receiver, name) in self.told("firing")
+
+    def is_quiet(self) -> bool:
+        """Whether the rules are evaluated, nothing fires, and nobody was told that anything still does."""
+        is_evaluated = self.running.ask("ucred:mint_attempts:window") != []
+        return is_evaluated and not self.running.firing() and not self.told("firing")
+
+    def forget(self) -> None:
+        """Forget what was told so far."""
+        for receiver in self.receivers.values():
+            receiver.taken.clear()
+
+
 @contextmanager
-def stack(
-    folder: Path, programs: Mapping[str, Program], settings: Rules, exporter: str, hooks: Mapping[str, str]
-) -> Iterator[Stack]:
-    """Run both with the files of `deploy/`; what Alertmanager says goes to a hook for each severity."""
-    running = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}")
-    files = {
-        "rules.yml": _faster(rules.document(settings.thresholds)),
-        "prometheus.yml": _faster(scraping.document(Places(exporter, running.alertmanager))),
-        "alertmanager.yml": _with_hooks(_faster(routing.document(settings.alerts)), hooks),
+def watching(folder: Path, settings: Rules, exporter: str) -> Iterator[Watched]:
+    """Run both with the files of `deploy/`; what Alertmanager says goes to a receiver for each severity."""
+    programs = {
+        "alertmanager": program("prometheus-alertmanager", "alertmanager"),
+        "prometheus": program("prometheus"),
     }
-    for name, document in files.items():
-        (folder / name).write_text(yaml_text(document), encoding="utf-8")
-    with ExitStack() as programs_running:
+    running = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}")
+    with ExitStack() as opened:
+        receivers = {severity.value: opened.enter_context(Receiver()) for severity in Severity}
+        _write_files(folder, settings, Places(exporter, running.alertmanager), receivers)
         for name, place in (("alertmanager", running.alertmanager), ("prometheus", running.prometheus)):
             options = [
                 f"--config.file={folder / name}.yml",
                 f"--web.listen-address={place}",
                 *_options(name, folder),
             ]
-            programs_running.enter_context(_running([programs[name].path, *options], folder / f"{name}.log"))
+            opened.enter_context(_running([programs[name].path, *options], folder / f"{name}.log"))
             eventually(partial(_is_ready, place), f"{name} is ready")
-        yield running
+        yield Watched(running, receivers)
+
+
+def _write_files(folder: Path, settings: Rules, places: Places, receivers: Mapping[str, Receiver]) -> None:
+    hooks = {name: one.url(name).replace("json:", "http:") for name, one in receivers.items()}
+    files = {
+        scraping.RULES: _faster(rules.document(settings.thresholds)),
+        "prometheus.yml": _faster(scraping.document(places)),
+        "alertmanager.yml": _with_hooks(_faster(routing.document(settings.alerts)), hooks),
+    }
+    for name, document in files.items():
+        (folder / name).write_text(yaml_text(document), encoding="utf-8")
 
 
 def eventually(happens: Callable[[], Any], what: str) -> None:

@@ -1,8 +1,7 @@
 """Real Prometheus and Alertmanager, with the files of `deploy/`: each alert fires, arrives and resolves."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,60 +10,37 @@ from typing import Final
 import pytest
 
 from deploy import metrics
-from ucred_pipeline.domain.alerts import CATALOGUE, Severity
+from ucred_pipeline.domain.alerts import CATALOGUE
+from ucred_pipeline.sandbox import SandboxSpec
 from ucred_pipeline.settings import Rules, Thresholds
-from ucred_pipeline_tests.deploy.conftest import program
 from ucred_pipeline_tests.deploy.exposition import Exposition
-from ucred_pipeline_tests.deploy.stack import Stack, eventually, stack
-from ucred_pipeline_tests.reporting.receiver import Receiver
-
-HOOKS: Final = tuple(severity.value for severity in Severity)
-Receivers = Mapping[str, Receiver]
+from ucred_pipeline_tests.deploy.stack import Watched, eventually, watching
+from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
+from ucred_pipeline_tests.end_to_end.test_serve import serving
 
 
-class Watched:
-    """The two programs, the exporter that they look at, and whoever is told."""
+@pytest.fixture(scope="module")
+def exporter() -> Iterator[Exposition]:
+    """An exporter whose figures the tests set, and set back."""
+    with Exposition() as exposition:
+        yield exposition
 
-    def __init__(self, running: Stack, exporter: Exposition, receivers: Receivers) -> None:
-        self.running, self.exporter, self.receivers = running, exporter, receivers
 
-    def told(self, status: str) -> set[tuple[str, str]]:
-        """Who was told that an alert has a status, by the newest message about it."""
-        newest = {
-            (receiver, alert["fingerprint"]): (alert["status"], alert["labels"]["alertname"])
-            for receiver, taken in self.receivers.items()
-            for message in taken.taken
-            for alert in message["alerts"]
-        }
-        return {(receiver, name) for (receiver, _), (now, name) in newest.items() if now == status}
-
-    def is_told(self, receiver: str, name: str) -> bool:
-        """Whether somebody was told that an alert fires."""
-        return (receiver, name) in self.told("firing")
-
-    def is_quiet(self) -> bool:
-        """Whether the rules are evaluated, nothing fires, and nobody was told that anything still does."""
-        is_evaluated = self.running.ask("ucred:mint_attempts:window") != []
-        return is_evaluated and not self.running.firing() and not self.told("firing")
+@pytest.fixture(scope="module")
+def both(
+    tmp_path_factory: pytest.TempPathFactory, settings: Rules, exporter: Exposition
+) -> Iterator[Watched]:
+    """The two programs on that exporter."""
+    with watching(tmp_path_factory.mktemp("prometheus"), settings, exporter.place) as found:
+        yield found
 
 
 @pytest.fixture
-def watched(tmp_path: Path, settings: Rules) -> Iterator[Watched]:
-    """Prometheus that scrapes an exporter, and Alertmanager that tells a hook of each severity."""
-    programs = {
-        "prometheus": program("prometheus"),
-        "alertmanager": program("prometheus-alertmanager", "alertmanager"),
-    }
-    with ExitStack() as opened:
-        exporter = opened.enter_context(Exposition())
-        receivers = {name: opened.enter_context(Receiver()) for name in HOOKS}
-        hooks = {name: one.url(name).replace("json:", "http:") for name, one in receivers.items()}
-        running = opened.enter_context(stack(tmp_path, programs, settings, exporter.place, hooks))
-        found = Watched(running, exporter, receivers)
-        eventually(found.is_quiet, "the exporter is found, which takes Prometheus five seconds")
-        for receiver in receivers.values():
-            receiver.taken.clear()
-        yield found
+def watched(both: Watched) -> Watched:
+    """The two programs from when all is well; Prometheus takes five seconds to find an exporter."""
+    eventually(both.is_quiet, "the exporter is found, and nothing fires")
+    both.forget()
+    return both
 
 
 def all_is_bad(exporter: Exposition, limits: Thresholds) -> None:
@@ -91,19 +67,21 @@ def all_is_bad(exporter: Exposition, limits: Thresholds) -> None:
         exporter.set(metric, 1)
 
 
-def test_each_alert_fires_arrives_and_resolves(watched: Watched, settings: Rules) -> None:
+def test_each_alert_fires_arrives_and_resolves(
+    watched: Watched, exporter: Exposition, settings: Rules
+) -> None:
     """What is bad is told to whom its severity says, and so is its end; a failing route on another."""
     catalogue = {(rule.severity.value, rule.name) for rule in CATALOGUE}
     watched.receivers["info"].status = 404
 
-    all_is_bad(watched.exporter, settings.thresholds)
+    all_is_bad(exporter, settings.thresholds)
     eventually(lambda: watched.is_told("warning", "route_failing"), "a failing route is told of")
     watched.receivers["info"].status = 200
     eventually(lambda: watched.told("firing") >= catalogue - {("warning", "route_failing")}, "all are told")
     assert watched.running.firing() >= {name for _, name in catalogue} - {"route_failing"}
 
-    watched.exporter.all_is_well()
-    watched.exporter.mint(1000)
+    exporter.all_is_well()
+    exporter.mint(1000)
     eventually(lambda: watched.told("resolved") == catalogue, "all have resolved")
     assert watched.running.firing() == set()
 
@@ -126,12 +104,42 @@ SILENCES: Final = (
 )
 
 
-def test_silence_is_told(watched: Watched) -> None:
+def test_silence_is_told(watched: Watched, exporter: Exposition) -> None:
     """A missing metric, a ledger that cannot be read, an exporter that is down: just that is told."""
     for silence in SILENCES:
-        silence.begin(watched.exporter)
+        silence.begin(exporter)
         eventually(partial(watched.is_told, "critical", silence.alert), f"{silence.alert} is told")
         assert watched.running.firing() == {silence.alert}
 
-        silence.end(watched.exporter)
+        silence.end(exporter)
         eventually(watched.is_quiet, f"{silence.alert} is over")
+
+
+def test_a_real_run(tmp_path: Path, settings: Rules) -> None:
+    """`ucred serve` on a real ledger: before its first run, while some lack, all credited, and on hold."""
+    spec = SandboxSpec(
+        purchases=60, special_cases=False, lacking_share=0.034
+    )  # fewer than are told of as a rate
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    with Rehearsal(tmp_path, spec, real_time=True) as world, serving(world) as (client, _):
+        place = client.base_url.netloc.decode()
+        with watching(folder, settings, place) as watched:
+            eventually(partial(watched.is_told, "critical", "database_down"), "there is no ledger yet")
+
+            lacking = world.reconcile(apply=False).document["verdicts"]["lacking"]
+            eventually(partial(watched.is_told, "warning", "purchases_missing"), "some lack")
+            assert lacking == 2
+            assert f"Purchases that lack their UCRED: {lacking};" in watched.receivers["warning"].text
+
+            world.reconcile()
+            eventually(watched.is_quiet, "all are credited")
+
+            world.ucred("hold", "--reason", "a test", "--by", "tester")
+            eventually(partial(watched.is_told, "warning", "held_by_person"), "a person holds")
+            world.ucred("release", "--reason", "a test", "--by", "tester")
+            eventually(watched.is_quiet, "it is released")
+
+            told = {name for _, name in watched.told("resolved")}
+            assert told - {"exporter_down"} == {"database_down", "purchases_missing", "held_by_person"}
+            assert not any(world.secrets_in(one.text) for one in watched.receivers.values())

@@ -122,8 +122,9 @@ def _row(row: Row, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
         and line.correction not in confirmed
     ]
     created = to_micros(row["created"])
-    return dict.fromkeys(_FLAGS, False) | {
+    return {
         **row,
+        **dict.fromkeys(_FLAGS, False),
         "foreign": row["is_foreign"],
         "created_us": created,
         "due_since_us": -1 if row["due_since"] is None else to_micros(row["due_since"]),

@@ -72,7 +72,7 @@ def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: 
     totals, runs, seen = read_totals(connection), recent_runs(connection, _RUNS), see_alerts(connection, now)
     holds, withheld = open_holds(connection), plans_waiting(connection)
     standing = Standing(
-        newest=runs[0] if runs else None,
+        newest=last_run(connection),
         ended=last_run(connection, *DECIDED),
         holds=holds,
         withheld=withheld,
