@@ -162,7 +162,7 @@ def _over_credits(at: _Moment) -> Reading:
 
 
 def _reconciliation_age(at: _Moment) -> Reading:
-    """How long ago a reconciliation came to its end; where none ever has, how long ago the first one began."""
+    """How long ago a reconciliation came to its end; where none has, how long ago the first one began."""
     of_the_job = runs.c.job == RECONCILIATION
     ended = select(func.max(runs.c.finished)).where(of_the_job, runs.c.outcome.in_(DECIDED))
     since = at.connection.execute(ended).scalar()

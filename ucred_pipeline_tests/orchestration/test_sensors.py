@@ -196,6 +196,17 @@ def test_a_run_over_days_that_are_none_is_kept(
         assert [one.day for one in failed_days(connection)] == ["2025-03-02"]
 
 
+def test_a_clock_that_was_ahead_hides_no_run(world: Rehearsal, instance: dg.DagsterInstance) -> None:
+    """Up to when was looked is never later than now: else nothing would be seen until then."""
+    run = run_of(instance, "FAILURE", {"dagster/partition": "2025-03-01"})
+    ahead = world.clock.now() + timedelta(days=3650)
+
+    ticked = tick(world, instance, "failed_runs", ahead.isoformat())
+
+    assert kept(world, run.run_id) is not None
+    assert ticked.cursor == world.clock.now().isoformat()
+
+
 @pytest.mark.parametrize("config", [{"ops": None}, {"ops": ["apply"]}, {"ops": {"corrective_credits": True}}])
 def test_a_run_of_a_wrong_configuration_is_kept(
     world: Rehearsal, instance: dg.DagsterInstance, config: dict[str, Any]

@@ -104,6 +104,7 @@ def run(
     outcome: Outcome,
     at: datetime = NOON,
     hold: str | None = None,
+    *,
     name: str = "r",
     job: str = RECONCILIATION,
 ) -> None:
