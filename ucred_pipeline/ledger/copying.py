@@ -56,11 +56,18 @@ def back_up(ledger: Ledger, file: Path, signed: Signed, progress: Progress) -> C
         raise CannotCopy(f"{file} is there already; name a new file, so that no back-up is lost")
     if not file.parent.is_dir():
         raise CannotCopy(f"the folder {file.parent} is not there; create it, or name another")
+    try:
+        return _back_up(ledger, file, _Copying("copied", signed, progress))
+    except OSError as error:
+        raise CannotCopy(f"{file} cannot be written: {error.strerror}; name another place") from None
+
+
+def _back_up(ledger: Ledger, file: Path, copying: _Copying) -> Copied:
     with TemporaryDirectory(dir=file.parent, prefix=f"{file.name}.") as folder:
         unfinished = Path(folder) / "ledger.db"
         os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600))
         with Ledger.open(_url(unfinished)) as copy:
-            copied = _copy(ledger, copy, _Copying("copied", signed, progress))
+            copied = _copy(ledger, copy, copying)
         with closing(sqlite3.connect(unfinished)) as raw:
             raw.execute("PRAGMA journal_mode=DELETE")  # one file, which can be read where nobody may write
         unfinished.rename(file)

@@ -176,3 +176,11 @@ def test_no_file_is_overwritten_and_no_other_file_restored(sqlite_ledger: Ledger
             restore(file, sqlite_ledger, signed(NOON), quiet)
 
     assert there.read_text() == "something else"
+
+
+def test_a_place_that_cannot_be_written_is_named(sqlite_ledger: Ledger, tmp_path: Path) -> None:
+    """Such as a name that is too long with what an unfinished copy is called: nothing is left behind."""
+    with pytest.raises(CannotCopy, match="cannot be written"):
+        back_up(sqlite_ledger, tmp_path / ("x" * 250 + ".db"), signed(NOON), quiet)
+
+    assert not list(tmp_path.glob("x*"))
