@@ -16,7 +16,7 @@ from ucred_pipeline.ledger.alerts import waiting_since
 from ucred_pipeline.ledger.breaks import break_id, count_breaks, open_breaks
 from ucred_pipeline.ledger.mints import OWED, latency_us
 from ucred_pipeline.ledger.plans import PlanState
-from ucred_pipeline.ledger.runs import DECIDED, FAILED, Outcome
+from ucred_pipeline.ledger.runs import DECIDED, FAILED, RECONCILIATION, Outcome
 from ucred_pipeline.ledger.safety import HoldKind, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import attempts, corrections, plan_items, plans, purchases, runs
 
@@ -162,10 +162,11 @@ def _over_credits(at: _Moment) -> Reading:
 
 
 def _reconciliation_age(at: _Moment) -> Reading:
-    """How long ago a run came to its end; where none ever has, how long ago the first one began."""
-    ended = select(func.max(runs.c.finished)).where(runs.c.outcome.in_(DECIDED))
+    """How long ago a reconciliation came to its end; where none ever has, how long ago the first one began."""
+    of_all = runs.c.job == RECONCILIATION
+    ended = select(func.max(runs.c.finished)).where(of_all, runs.c.outcome.in_(DECIDED))
     since = at.connection.execute(ended).scalar()
-    since = since or at.connection.execute(select(func.min(runs.c.began))).scalar()
+    since = since or at.connection.execute(select(func.min(runs.c.began)).where(of_all)).scalar()
     return Reading(at.age_s(since) if since else None)
 
 

@@ -99,13 +99,12 @@ def doubts(count: int) -> Trouble:
     return make
 
 
-def run(
-    ledger: Ledger, outcome: Outcome, at: datetime = NOON, hold: str | None = None, name: str = "r"
-) -> None:
+def run(ledger: Ledger, outcome: Outcome, at: datetime = NOON, hold: str | None = None, **told: str) -> None:
     """Write a run that ended so; its detail holds canaries."""
+    begun = replace(_RUN, began=at, **told)  # type: ignore[arg-type]
     with ledger.write() as connection:
-        begin_run(connection, replace(_RUN, id=name, began=at))
-        end_run(connection, name, End(at, outcome, ROTTEN, {"hold": hold, "plan": ROTTEN}))
+        begin_run(connection, begun)
+        end_run(connection, begun.id, End(at, outcome, ROTTEN, {"hold": hold, "plan": ROTTEN}))
 
 
 def held(kind: HoldKind) -> Trouble:
