@@ -20,6 +20,7 @@ from ucred_pipeline.settings import Thresholds
 
 #: The part of the mints that may be later than the limit: beyond the 95th percentile.
 LATE_PERCENT: Final = 5
+_SHORTEST_WINDOW: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Above(_Compared):
 
     def expr(self, limit: float) -> str:
         """Compare with a limit."""
-        return f"{self.selector} > {limit:g}"
+        return f"{self.selector} > {int(limit)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Older(_Compared):
 
     def expr(self, limit: float) -> str:
         """Compare with a limit in seconds."""
-        older = f"time() - ({self.selector} != 0) > {limit:g}"
+        older = f"time() - ({self.selector} != 0) > {int(limit)}"
         if not self.is_due:
             return older
         before = f"{self.selector} offset {duration(timedelta(seconds=limit))}"
@@ -108,9 +109,13 @@ class Counted:
 
     metric: Metric
 
+    def window(self, limit: float) -> timedelta:
+        """How long is looked back: never so short that it could fall between two scrapes."""
+        return max(timedelta(seconds=limit), _SHORTEST_WINDOW)
+
     def expr(self, limit: float) -> str:
         """Look back for so many seconds."""
-        window = duration(timedelta(seconds=limit))
+        window = duration(self.window(limit))
         return f"sum without (reason) (increase({self.metric.name}[{window}])) > 0"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fractions import Fraction
 from typing import Final
 
@@ -66,7 +67,7 @@ def courses_of(rule: AlertRule, limits: Thresholds) -> Iterator[Course]:
 def window_course(rule: AlertRule, limits: Thresholds) -> Course:
     """All of just enough fail within half an hour, which counts for as long as the window is.
 
-    In steps of half an hour, of which the alert is looked at every second.
+    In steps of half an hour, at every second of which the alert is looked at.
     """
     least, hours = limits.mint_success_from_purchases, limits.mint_success_window_hours
     series = {
@@ -86,12 +87,12 @@ def series_of(name: str, **labels: str | None) -> str:
     return f"{name}{{{told}}}" if told else name
 
 
-def steady(value: float, steps: int) -> str:
+def steady(value: int, steps: int) -> str:
     """A value that stays for so many steps."""
-    return f"{value:g}x{steps - 1}"
+    return f"{value}x{steps - 1}"
 
 
-def stretches(values: Iterable[float]) -> str:
+def stretches(values: Iterable[int]) -> str:
     """Values that stay for a stretch each, and the last for two."""
     told = [steady(value, STRETCH) for value in values]
     return " ".join([*told, told[-1]])
@@ -135,7 +136,7 @@ def _of_kind(kind: str | None) -> Mapping[str, str]:
 
 def _counted(condition: Counted, limit: int) -> Course:
     """What was counted once is bad for as long as is looked back."""
-    looked_back = limit // _MINUTE_S
+    looked_back = condition.window(limit) // timedelta(minutes=1)
     labels = {**INSTANCE, "integration": "webhook"}
     name = series_of(condition.metric.name, **labels, reason="other")
     series = {name: f"{steady(0, STRETCH)} {steady(1, looked_back + 2 * STRETCH)}"}

@@ -24,6 +24,8 @@ from ucred_pipeline.domain.alerts import CATALOGUE, EVERY, RESOLVE_AFTER
 from ucred_pipeline.settings import Thresholds
 
 _HOUR: Final = timedelta(hours=1)
+#: A shorter window begins and ends between two looks.
+_SHORTEST_IN_HOURS: Final = 3
 _HALF_AN_HOUR: Final = timedelta(minutes=30)
 
 Case = dict[str, Any]
@@ -44,7 +46,7 @@ def hourly_document(rules: str, limits: Thresholds) -> dict[str, Any]:
     cases = [
         _case(alert_of(rule, limits), window_course(rule, limits), _HOUR, _HALF_AN_HOUR)
         for rule in CATALOGUE
-        if rule.threshold.measure in COUNTERS
+        if rule.threshold.measure in COUNTERS and limits.mint_success_window_hours >= _SHORTEST_IN_HOURS
     ]
     return _file(rules, _HOUR, [*cases, *_zeros(limits)])
 

@@ -104,7 +104,7 @@ def _values(rule: AlertRule, limits: Thresholds) -> Mapping[str, str]:
     each = {"each": f"{{{{ $labels.{_EACH[rule.name]} }}}}"} if rule.name in _EACH else {}
     return {
         "value": '{{ $value | printf "%.0f" }}',
-        "limit": said(limit) if rule.threshold.measure.unit is Unit.SECONDS else f"{limit:g}",
+        "limit": said(limit) if rule.threshold.measure.unit is Unit.SECONDS else f"{int(limit)}",
         "hours": str(limits.failed_runs_window_hours),
         **each,
     }

@@ -67,4 +67,6 @@ def test_no_secret_is_in_the_settings() -> None:
     for service in services:
         keys = {key for key in service if "url" in key or "key" in key or "token" in key}
         assert len(keys) == 1
-        assert all(key.endswith("_file") and service[key].startswith("/etc/alertmanager/secrets/") for key in keys)
+        assert all(
+            key.endswith("_file") and service[key].startswith("/etc/alertmanager/secrets/") for key in keys
+        )

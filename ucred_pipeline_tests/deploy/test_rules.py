@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
 
 from deploy import metrics
 from deploy.conditions import CONDITIONS
+from deploy.files import files
 from deploy.rules import alerts, document, silences
 from deploy.yaml_text import yaml_text
 from ucred_pipeline.domain.alerts import CATALOGUE, Severity
@@ -40,6 +42,23 @@ def test_prometheus_accepts_the_rules(promtool: Program) -> None:
 def test_the_tests_of_the_rules_pass(promtool: Program) -> None:
     """Each alert is silent up to its limit, fires above it after its time, and resolves."""
     promtool.accepts("test", "rules", *(FILES / name for name in TESTS))
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Thresholds(mint_success_percent=99.95, mint_success_window_hours=24, mint_success_from_purchases=7),
+        Thresholds(mint_success_percent=33.3, mint_latency_s=5, retry_queue=2_000_001, missing_purchases=3),
+        Thresholds(stale_s=10_811, doubt_age_s=1_234_567, missing_age_s=90_061, route_backlog_s=45),
+        Thresholds(mint_success_window_hours=1, failed_runs=4, failed_runs_window_hours=6),
+    ],
+)
+def test_the_tests_pass_with_other_limits(promtool: Program, tmp_path: Path, limits: Thresholds) -> None:
+    """An owner's own limits give rules that pass their own tests."""
+    for name, text in files(Rules(thresholds=limits)).items():
+        (tmp_path / Path(name).name).write_text(text, encoding="utf-8")
+
+    promtool.accepts("test", "rules", *(tmp_path / name for name in TESTS))
 
 
 def test_every_alert_is_tested() -> None:
