@@ -162,11 +162,11 @@ def _over_credits(at: _Moment) -> Reading:
 
 
 def _reconciliation_age(at: _Moment) -> Reading:
-    """How long ago a reconciliation came to its end; where none ever has, how long ago the first one began."""
-    of_all = runs.c.job == RECONCILIATION
-    ended = select(func.max(runs.c.finished)).where(of_all, runs.c.outcome.in_(DECIDED))
+    """How long ago a reconciliation came to its end; where none ever has, how long ago the first began."""
+    reconciles = runs.c.job == RECONCILIATION
+    ended = select(func.max(runs.c.finished)).where(reconciles, runs.c.outcome.in_(DECIDED))
     since = at.connection.execute(ended).scalar()
-    since = since or at.connection.execute(select(func.min(runs.c.began)).where(of_all)).scalar()
+    since = since or at.connection.execute(select(func.min(runs.c.began)).where(reconciles)).scalar()
     return Reading(at.age_s(since) if since else None)
 
 
