@@ -190,7 +190,8 @@ def test_before_anything_has_happened(ledger_page: httpx.Client) -> None:
 
     assert answer.status_code == 200
     assert "Nothing has run yet. Start with `ucred doctor`" in words(answer.text)
-    assert "Mint success - No data 0 of 0 mints" in figure(answer.text, "success")
+    for name in ("success", "latency", "queue", "missing", "over", "doubt"):
+        assert re.search(r" (-|0) No data nothing is judged yet ", figure(answer.text, name))
     assert "Nothing has been judged yet" in answer.text
     assert "No open breaks" in answer.text
 
@@ -205,7 +206,7 @@ def test_one_purchase(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
 
     assert "1 break is open. Critical: missing credits." in words(html)
     assert "Missing credits 1 Critical 1 UCRED owed, the oldest for 25 h" in figure(html, "missing")
-    assert "0 of 1 mints, too few to tell" in figure(html, "success")
+    assert "Mint success 0.0% Too few 0 of 1 mints, too few to tell" in figure(html, "success")
 
 
 def test_stale_failed_and_held_are_said_first(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
