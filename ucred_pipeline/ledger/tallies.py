@@ -101,7 +101,7 @@ def confirmed_total(connection: Connection) -> ControlTotal:
     """What the corrections say was credited, against the requests that took effect; in wei."""
     by_request = _wei(connection, attempts, AttemptState.APPLIED)
     by_correction = _wei(connection, corrections, CorrectionState.CONFIRMED)
-    return ControlTotal("credited", by_correction, {"applied": by_request})
+    return ControlTotal("credited", by_correction, {"requested": by_request})
 
 
 def _by_state(

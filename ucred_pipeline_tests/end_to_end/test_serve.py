@@ -60,6 +60,8 @@ def test_others_may_look_with_a_token_only(plain: Rehearsal) -> None:
     without = plain.ucred("serve", "--host", "0.0.0.0", "--port", "0")
     plain.variables["UCRED_SERVE_TOKEN"] = TOKEN[:-1]
     short = plain.ucred("serve", "--port", "0")
+    plain.variables["UCRED_SERVE_TOKEN"] = " " * len(TOKEN)
+    blank = plain.ucred("serve", "--port", "0")
     plain.variables["UCRED_SERVE_TOKEN"] = TOKEN
     plain.reconcile()
     with serving(plain, "--host", "0.0.0.0") as (client, _):
@@ -69,7 +71,7 @@ def test_others_may_look_with_a_token_only(plain: Rehearsal) -> None:
             for headers in ({}, {"authorization": f"Bearer {TOKEN}"})
         ]
 
-    assert (without.code, short.code) == (2, 2)
+    assert (without.code, short.code, blank.code) == (2, 2, 2)
     assert "set UCRED_SERVE_TOKEN to at least 16 characters" in without.err
     assert "UCRED_SERVE_TOKEN: a token has at least 16 characters" in short.err
     assert statuses == [401, 200]

@@ -190,7 +190,8 @@ def test_before_anything_has_happened(ledger_page: httpx.Client) -> None:
 
     assert answer.status_code == 200
     assert "Nothing has run yet. Start with `ucred doctor`" in words(answer.text)
-    assert "Mint success - No data 0 of 0 mints" in figure(answer.text, "success")
+    for name in ("success", "latency", "queue", "missing", "over", "doubt"):
+        assert re.search(r" (-|0) No data nothing is judged yet ", figure(answer.text, name))
     assert "Nothing has been judged yet" in answer.text
     assert "No open breaks" in answer.text
 
@@ -205,7 +206,7 @@ def test_one_purchase(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
 
     assert "1 break is open. Critical: missing credits." in words(html)
     assert "Missing credits 1 Critical 1 UCRED owed, the oldest for 25 h" in figure(html, "missing")
-    assert "0 of 1 mints, too few to tell" in figure(html, "success")
+    assert "Mint success 0.0% Too few 0 of 1 mints, too few to tell" in figure(html, "success")
 
 
 def test_stale_failed_and_held_are_said_first(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
@@ -227,6 +228,29 @@ def test_stale_failed_and_held_are_said_first(sqlite_ledger: Ledger, ledger_page
     assert "raised 0 s ago by Kim: the indexer is being moved" in words(held)
 
 
+def test_a_run_that_was_held_is_no_good_day(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
+    """A gate that kept the newest run from sending is said, though no figure tells of it."""
+    with sqlite_ledger.write() as connection:
+        ran(connection, outcome=Outcome.HELD)
+        judged(connection)
+
+    assert "The last run was held: nothing more was sent." in ledger_page.get("/").text
+
+
+def test_the_headline_is_as_grave_as_the_worst_figure(
+    sqlite_ledger: Ledger, ledger_page: httpx.Client
+) -> None:
+    """Whatever is said first, a figure that is critical makes the first line so."""
+    with sqlite_ledger.write() as connection:
+        lacking(connection, 1, NOON - timedelta(hours=25))
+        ran(connection, outcome=Outcome.HELD)
+        judged(connection)
+    html = ledger_page.get("/").text
+
+    assert "The last run was held" in html
+    assert '<div class="headline critical">' in html
+
+
 def test_a_withheld_plan_says_how_to_approve_it(withheld: World) -> None:
     """A plan over its limits is a note at the top, with the command that lets it go."""
     with visiting(withheld.pipeline.settings.ledger_url) as visitor:
@@ -234,6 +258,31 @@ def test_a_withheld_plan_says_how_to_approve_it(withheld: World) -> None:
 
     assert "A plan is withheld and waits for an approval." in text
     assert f"ucred approve {withheld.run.summary['plan'][:12]} --by NAME" in text
+
+
+def test_the_parts_are_in_their_order(client: httpx.Client) -> None:
+    """From where things stand by way of the runs to single breaks, for who reads from the top."""
+    found = re.findall(r"<h2[^>]*>(.*?)</h2>", client.get("/").text)
+
+    assert found == [
+        "Figures",
+        "Control totals",
+        "Over time",
+        "Open breaks by age",
+        "Alerts",
+        "Runs",
+        "Last whole read of each source",
+        "Oldest open breaks",
+    ]
+
+
+def test_the_requests_of_the_totals_are_in_words(world: World, client: httpx.Client) -> None:
+    """Requests took effect, and what was credited was so by them."""
+    sent = world.run.summary["corrections"]["confirmed"]
+    text = words(client.get("/").text)
+
+    assert f"{sent} took effect" in text
+    assert f"{sent} UCRED by requests that took effect" in text
 
 
 def test_runs_lead_into_dagster(world: World, client: httpx.Client) -> None:
@@ -406,6 +455,31 @@ def test_search_in_other_capitals_and_in_vain(world: World, client: httpx.Client
     assert client.get("/search").status_code == 405
 
 
+@pytest.mark.parametrize("body", ["a=1&b=2&c=3&d=4&e=5&name=none", "name", "=&&=", "%zz=%", "name=%00"])
+def test_a_form_that_is_none_of_ours_finds_nothing(client: httpx.Client, body: str) -> None:
+    """Whatever is sent to the search, it is no fault of the pipeline."""
+    answer = client.post("/search", content=body)
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/purchases/%00", "/breaks/%00", "/breaks?sort=kind&after=%00~1~x"])
+def test_what_no_database_has_is_not_its_fault(postgresql_url: str, path: str) -> None:
+    """PostgreSQL takes no NUL in a text, and still the ledger can be read."""
+    with visiting(postgresql_url) as visitor:
+        asked, searched = visitor.get(path), search(visitor, "\0")
+
+    assert asked.status_code == (200 if "?" in path else 404)
+    assert searched.status_code == 404
+
+
+def test_what_may_be_asked_is_told(client: httpx.Client) -> None:
+    """A request of another kind is refused with the kinds that there are."""
+    answer = client.delete("/breaks")
+
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
+
+
 def test_what_is_not_there(client: httpx.Client) -> None:
     """Names that nothing has are 404, in the page's own look."""
     for path in (
@@ -476,6 +550,8 @@ def test_a_clock_that_is_an_hour_off(sqlite_ledger: Ledger, ledger_page: httpx.C
     text = words(ledger_page.get("/").text)
 
     assert ("in 60 min (a clock is off)" in text or "in 1 h (a clock is off)" in text) == (hours < 0)
+    assert ("the age of the data is not known" in text) == (hours < 0)
+    assert "data is current" not in text
     assert ("Missing credits 1 Warning" in text) is True
     assert ledger_page.get("/metrics").status_code == 200
 
@@ -551,6 +627,17 @@ def test_a_token_is_asked_for(sqlite_url: str, given: str, status: int) -> None:
     assert {answer.status_code for answer in answers} == {status}
     assert health.status_code == 200
     assert ("www-authenticate" in answers[0].headers) == (status == 401)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+def test_a_token_may_have_any_letters(sqlite_url: str, scheme: str) -> None:
+    """A token beyond ASCII is the same one in either scheme, byte for byte."""
+    token = "sechzehn größere Zeichen"
+    given = basic(token).encode() if scheme == "Basic" else f"Bearer {token}".encode()
+    with visiting(sqlite_url, token=token) as visitor:
+        answer = visitor.get("/metrics", headers={b"authorization": given})
+
+    assert answer.status_code == 200
 
 
 def test_a_ledger_that_cannot_be_read_is_said_to_be_so(tmp_path: Any) -> None:

@@ -96,16 +96,17 @@ class Pages:
     def _breaks(self, request: Request) -> Response:
         wanted, asked = _filter_of(request), request.query_params
         order = _chosen(BreakOrder, asked.get("sort")) or BreakOrder.OLDEST
+        after = _without_nul(asked.get("after", ""))
 
         def answer(connection: Connection, now: datetime) -> Response:
-            found = page_of_breaks(connection, wanted, order, asked.get("after"), _PAGE, now)
+            found = page_of_breaks(connection, wanted, order, after, _PAGE, now)
             narrowed = {"kind": wanted.kind, "age": wanted.band}
             return self._html(
                 "breaks.html",
                 found=found,
                 wanted=wanted,
                 order=order,
-                is_first="after" not in asked,
+                is_first=not after,
                 orders=list(BreakOrder),
                 kinds=KINDS,
                 bands=list(AgeBand),
@@ -128,7 +129,7 @@ class Pages:
         return self._read(answer)
 
     def _break(self, request: Request) -> Response:
-        name = request.path_params["name"]
+        name = _without_nul(request.path_params["name"])
 
         def answer(connection: Connection, now: datetime) -> Response:
             payment_intent = payment_of_break(connection, name)
@@ -139,7 +140,7 @@ class Pages:
         return self._read(answer)
 
     def _purchase(self, request: Request) -> Response:
-        name = request.path_params["name"]
+        name = _without_nul(request.path_params["name"])
         return self._read(lambda connection, now: self._one_purchase(connection, name, now))
 
     def _one_purchase(
@@ -225,10 +226,11 @@ class Pages:
     def _unknown(self, told: str, status: int = 404) -> Response:
         return self._html("unknown.html", status, told=told, now=self._shown.clock.now())
 
-    def _refused(self, _request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
+    def _refused(self, _request: Request, error: HTTPException) -> Response:
         told = {404: "There is no such page.", 405: "This address does not take such requests."}
-        return self._unknown(told.get(status, "This cannot be answered."), status)
+        answer = self._unknown(told.get(error.status_code, "This cannot be answered."), error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
 
     def _fault(self, _request: Request, _error: Exception) -> Response:
         """Say that it is our fault, and nothing that could hold a row of the ledger."""
@@ -258,5 +260,10 @@ async def _searched(request: Request) -> str:
         body += chunk
         if len(body) > _LONGEST_SEARCH:
             raise HTTPException(413)
-    fields = parse_qs(body.decode(errors="replace"), max_num_fields=4)
-    return fields.get("name", [""])[0].strip()
+    fields = parse_qs(body.decode(errors="replace"))
+    return _without_nul(fields.get("name", [""])[0].strip())
+
+
+def _without_nul(name: str) -> str:
+    """Replace what PostgreSQL takes in no text, so that it is the name of nothing there, too."""
+    return name.replace("\0", "\N{REPLACEMENT CHARACTER}")

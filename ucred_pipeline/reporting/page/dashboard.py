@@ -70,6 +70,8 @@ def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: 
     points = read_points(connection, span, limits, now)
     figures = _with_lines(read_figures(connection, matrix, limits, now), points)
     totals, runs, seen = read_totals(connection), recent_runs(connection, _RUNS), see_alerts(connection, now)
+    if totals.counted is None:
+        figures = [figure.before_judging() for figure in figures]
     holds, withheld = open_holds(connection), plans_waiting(connection)
     standing = Standing(
         newest=last_run(connection),

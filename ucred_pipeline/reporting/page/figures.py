@@ -54,7 +54,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One of the six cards; `line` is drawn small, from 0 at the bottom to 1 at the top."""
+    """One of the six cards; `line` is drawn small, from 0 at the bottom to 1 at the top.
+
+    `word` stands in place of the state's own where there is one.
+    """
 
     name: str
     title: str
@@ -65,10 +68,15 @@ class Figure:
     limit: str
     kind: str | None = None
     line: Sequence[float] = ()
+    word: str = ""
 
     def with_line(self, line: Sequence[float]) -> "Figure":
         """The same, with a small line."""
         return replace(self, line=line)
+
+    def before_judging(self) -> "Figure":
+        """The same where nothing has been judged: a count of nothing is no good news."""
+        return replace(self, state=State.UNKNOWN, of="nothing is judged yet", word="")
 
 
 def read_figures(
@@ -95,7 +103,8 @@ _MINT_STATES: Final = {
 
 def _success(connection: Connection, limits: Thresholds, now: datetime) -> Figure:
     rate = recent_mint_rate(connection, now, limits)
-    few = ", too few to tell" if rate.state is MintState.TOO_FEW else ""
+    is_few = rate.state is MintState.TOO_FEW
+    few = ", too few to tell" if is_few else ""
     return Figure(
         name="success",
         title="Mint success",
@@ -104,6 +113,7 @@ def _success(connection: Connection, limits: Thresholds, now: datetime) -> Figur
         of=f"{rate.share.part:,} of {rate.share.whole:,} mints{few}",
         window=f"last {window(limits.mint_success_window_hours)}",
         limit=f"floor {limits.mint_success_percent:g}%",
+        word="Too few" if is_few else "",
     )
 
 

@@ -69,7 +69,7 @@ class Guard:
 
     def _has_token(self, authorization: str) -> bool:
         scheme, _, given = authorization.partition(" ")
-        secret = given.strip().encode()
+        secret = given.strip().encode("latin-1")  # as it was sent
         if scheme.lower() == "basic":
             try:
                 secret = b64decode(secret, validate=True).partition(b":")[2]

@@ -10,7 +10,7 @@ from ucred_pipeline.ledger.runs import FAILED, Outcome, Run
 from ucred_pipeline.ledger.safety import Hold
 from ucred_pipeline.reporting.page.alerts import SeenAlerts
 from ucred_pipeline.reporting.page.figures import Figure, State
-from ucred_pipeline.reporting.page.words import age, ago, words
+from ucred_pipeline.reporting.page.words import age, ago, lies_ahead, words
 from ucred_pipeline.reporting.terminal import counted, lasting
 from ucred_pipeline.settings import Thresholds
 
@@ -50,7 +50,10 @@ def headline(standing: Standing, now: datetime) -> Headline:
 
 
 def _state(standing: Standing, now: datetime) -> tuple[State, str]:
-    return next(_grave(standing, now), None) or _of_the_figures(standing)
+    """Say the gravest thing in words; the state is the worst of it and the figures."""
+    figures = _of_the_figures(standing)
+    state, word = next(_grave(standing, now), figures)
+    return max(state, figures[0], key=_rank), word
 
 
 def _grave(standing: Standing, now: datetime) -> Iterator[tuple[State, str]]:
@@ -68,6 +71,8 @@ def _grave(standing: Standing, now: datetime) -> Iterator[tuple[State, str]]:
         yield State.CRITICAL, "A control total does not tie."
     if standing.withheld:
         yield State.WARNING, "A plan is withheld and waits for an approval."
+    if standing.newest is not None and standing.newest.outcome is Outcome.HELD:
+        yield State.WARNING, "The last run was held: nothing more was sent."
 
 
 def _of_the_figures(standing: Standing) -> tuple[State, str]:
@@ -113,6 +118,10 @@ def _age(standing: Standing, now: datetime) -> str:
         running = f"A run began {ago(newest.began, now)}. "
     if ended is None:
         return f"{running}No run has come to its end"
-    limit = lasting(standing.limits.stale_s)
-    currency = f"older than {limit}" if _is_stale(ended, standing.limits, now) else "data is current"
-    return f"{running}Last run ended {ago(_end(ended), now)} · {currency}"
+    return f"{running}Last run ended {ago(_end(ended), now)} · {_currency(ended, standing.limits, now)}"
+
+
+def _currency(ended: Run, limits: Thresholds, now: datetime) -> str:
+    if lies_ahead(_end(ended), now):
+        return "the age of the data is not known"
+    return f"older than {lasting(limits.stale_s)}" if _is_stale(ended, limits, now) else "data is current"

@@ -45,7 +45,7 @@ def server(pages: Pages, token: str | None, host: str) -> uvicorn.Server:
 def token_for(settings: Settings, host: str) -> str | None:
     """Give the token that is asked for; raise SettingsError where others could look without one."""
     secret = settings.environment.ucred_serve_token
-    token = secret.get_secret_value() if secret else None
+    token = secret.get_secret_value().strip() if secret else None
     if token is not None and len(token) < _SHORTEST_TOKEN:
         raise SettingsError(f"UCRED_SERVE_TOKEN: a token has at least {_SHORTEST_TOKEN} characters")
     if token is None and not _is_loopback(host):

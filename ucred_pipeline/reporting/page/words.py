@@ -30,16 +30,21 @@ def minute(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
+def lies_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether a moment that has been is yet to come, so that a clock is off."""
+    return moment - now > _CLOCKS_DIFFER
+
+
 def ago(moment: datetime, now: datetime) -> str:
-    """Say how long ago a moment was; one that lies ahead is told as such, for then a clock is off."""
-    if moment - now > _CLOCKS_DIFFER:
+    """Say how long ago a moment was; one that lies ahead is told as such."""
+    if lies_ahead(moment, now):
         return f"in {lasting((moment - now) / timedelta(seconds=1))} (a clock is off)"
     return f"{lasting(seconds_since(moment, now))} ago"
 
 
 def age(moment: datetime, now: datetime) -> str:
     """Say how old something is."""
-    return "in the future" if moment - now > _CLOCKS_DIFFER else lasting(seconds_since(moment, now))
+    return "in the future" if lies_ahead(moment, now) else lasting(seconds_since(moment, now))
 
 
 def ucred(wei: int) -> str:
