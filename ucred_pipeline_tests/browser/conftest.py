@@ -37,9 +37,9 @@ def worlds(world: World, doubtful: World, withheld: World) -> None:
         Desk(found.pipeline.settings, found.pipeline.ledger, found.pipeline.clock).look([])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(worlds: None) -> Iterator[Browser]:  # noqa: ARG001 - they must be there before
-    """Headless Chromium, with a profile of its own."""
+    """Headless Chromium, with a profile of its own; it ends with the module, and so does its event loop."""
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
         missing(f"Chromium is not installed: none of {', '.join(_NAMES)} was found")

@@ -130,7 +130,7 @@ def test_a_run_and_its_silence(watch: Watch, receiver: Receiver) -> None:
     watch.minutes(2)
     assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
 
-    troubles.run(watch.ledger, Outcome.HELD, watch.clock.now(), id="later")
+    troubles.run(watch.ledger, Outcome.HELD, watch.clock.now(), name="later")
     watch.minutes(3)
     assert receiver.titles[1:] == ["[RESOLVED] UCRED reconciliation_stale"]
     assert "and is over" in str(receiver.taken[-1]["message"])
@@ -338,7 +338,7 @@ def test_no_canary_is_told(
     for name in sorted(set(TROUBLES) - {"purchase_missing_long", "retry_queue_long", "mint_success_low"}):
         TROUBLES[name](ledger)
     troubles.bad_purchases(ledger, 20, Verdict.LACKING, "log_shows_none", first=100)
-    troubles.run(ledger, Outcome.HELD, hold=f"<b>{troubles.ADDRESS}</b>", id="rotten")
+    troubles.run(ledger, Outcome.HELD, hold=f"<b>{troubles.ADDRESS}</b>", name="rotten")
     clock.advance(timedelta(days=1, seconds=1))
     secrets = {"STRIPE_API_KEY": troubles.KEY, "RUST_L1_ADMIN_TOKEN": troubles.TOKEN}
     log = {"UCRED_INDEXER_LOG": f"/var/log/{troubles.ADDRESS}.log"}
