@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Final
 from uuid import uuid4
 
 import dagster as dg
+import yaml
 from filelock import FileLock
 
 from ucred_pipeline.ledger.purchases import Days
@@ -22,6 +24,7 @@ from ucred_pipeline.settings import data_folder
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _SETTINGS = "dagster.yaml"
+_BY_HAND: Final = "by_hand.yaml"
 #: The settings as they were put into a home: whoever changed them there keeps what is there.
 _SHIPPED = ".dagster.yaml.shipped"
 
@@ -62,9 +65,22 @@ def _history() -> Iterator[dg.DagsterInstance]:
     """Open Dagster's history, one process at a time: two that both find no tables would both make them."""
     home = dagster_home()
     with FileLock(home / ".opening.lock"):
-        opened = dg.DagsterInstance.from_config(str(home))
+        _put_settings_by_hand(home)
+        opened = dg.DagsterInstance.from_config(str(home), _BY_HAND)
     with opened as instance:
         yield instance
+
+
+def _put_settings_by_hand(home: Path) -> None:
+    """Put the settings of a run by hand there: Dagster's own, but for the pools, of which it takes no place.
+
+    Without a daemon a place that somebody waits for may never be given. What a pool is for holds all the
+    same: the ledger lets one process send, and another one is told so at once.
+    """
+    settings = yaml.safe_load(_text(home / _SETTINGS)) or {}
+    pools = settings.setdefault("concurrency", {}).setdefault("pools", {})
+    pools["granularity"] = "run"
+    (home / _BY_HAND).write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 def dagster_home() -> Path:

@@ -45,3 +45,17 @@ def test_what_a_person_changed_stays(home: Path, monkeypatch: pytest.MonkeyPatch
     running.dagster_home()
 
     assert (home / "dagster.yaml").read_text() == "mine: 1\n"
+
+
+def test_a_run_by_hand_waits_for_no_pool(home: Path) -> None:
+    """Where no daemon frees a place nobody waits for one; all else is as the home's settings say."""
+    running.dagster_home()
+    (home / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\nconcurrency: {pools: {default_limit: 1}}\n"
+    )
+
+    with running._history() as instance:
+        pools = instance.event_log_storage.get_pool_config()
+        assert (pools.pool_granularity.value if pools.pool_granularity else None) == "run"
+        assert pools.default_pool_limit == 1
+        assert not instance.get_settings("telemetry")["enabled"]
