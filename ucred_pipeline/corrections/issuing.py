@@ -38,7 +38,7 @@ from ucred_pipeline.domain.answers import (
 )
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState, Credit, epoch_anchor
-from ucred_pipeline.ledger.anchors import anchors
+from ucred_pipeline.ledger.anchors import Anchor, anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.group_commit import GroupCommit
@@ -62,6 +62,10 @@ _ENDS_THE_RUN: Final = frozenset(
 
 _SEE_STATUS: Final = "see `ucred status`"
 
+#: So many accounts are asked before each credit whether the indexer remembers: one alone may hold what it
+#: held by a credit that came after a restart. Where customers spend, more.
+_ANCHORS: Final = 2
+_MOST_ANCHORS: Final = 5
 #: After so many the back-off is at its longest, whatever it is.
 _MOST_DOUBLINGS: Final = 20
 
@@ -116,6 +120,7 @@ class Issuer:
         self._pace = asyncio.Lock()
         self._broken = False
         self._judged: dict[str, int | None] = {}
+        self._remembered: list[Anchor] = []
 
     async def issue(
         self,
@@ -137,6 +142,7 @@ class Issuer:
             self._issued.not_sent[self._issued.stopped] += len(corrections)
             return self._issued
         self._remember_what_was_judged(corrections)
+        self._spare_what_is_credited(corrections)
         turns = asyncio.Semaphore(self._parallel())
         ordered = sorted(corrections, key=lambda found: (found.account, found.created))
         async with asyncio.TaskGroup() as tasks:
@@ -158,12 +164,17 @@ class Issuer:
             accounts = {found.account for found in corrections}
             self._judged = {account: judged_balance(connection, account) for account in accounts}
 
+    def _spare_what_is_credited(self, corrections: Iterable[Correction]) -> None:
+        """Ask first about accounts that this run does not credit: a credit could hide a restart there."""
+        accounts = {found.account for found in corrections}
+        self._remembered.sort(key=lambda anchor: anchor.account in accounts)
+
     async def _preflight(self) -> None:
         with self._ledger.read() as connection:
-            remembered = anchors(connection)
+            self._remembered = anchors(connection)
         async with self._door.open() as indexer:
             self._rules.gates.check_sight(await indexer.look())
-            await self._rules.gates.check_memory(indexer, remembered)
+            await self._rules.gates.check_memory(indexer, self._remembered)
             await check_token(indexer)
         with self._ledger.write() as connection:
             forget_refused_token(connection)
@@ -186,6 +197,7 @@ class Issuer:
                 "the epoch's anchor was not acknowledged, so nothing is sent; the next run tries another",
             )
         await self._write(lambda book: book.acknowledge_anchor(anchor))
+        self._remembered.insert(0, Anchor(anchor.account, anchor.amount, is_ours=True))
 
     async def _account(
         self,
@@ -230,16 +242,16 @@ class Issuer:
         sight = await indexer.look()
         self._rules.gates.check_sight(sight)
         with self._ledger.read() as connection:
-            others = [anchor for anchor in anchors(connection) if anchor.account != claimed.account]
             past_grace = self._agreed_now(sight, looked) - self._rules.grace
             if not is_past_grace(connection, claimed.payment_intent, past_grace):
                 raise NotNow("within_grace")
             quiet = account_is_quiet(connection, claimed.account, past_grace)
-        remembered = others if self._rules.gates.debits_possible else others[:1]
-        await self._rules.gates.check_memory(indexer, remembered)
+        others = [anchor for anchor in self._remembered if anchor.account != claimed.account]
+        remembered = others[: _MOST_ANCHORS if self._rules.gates.debits_possible else _ANCHORS]
         balance = await indexer.balance(claimed.account)
         if balance != self._judged[claimed.account]:
             raise NotNow("evidence_changed")
+        await self._rules.gates.check_memory(indexer, remembered)  # last: a restart before it shows
         began = self._agreed_now(sight, looked)
         deadline = began + self._rules.send_deadline
         witness = remembered[0] if remembered else None
@@ -273,6 +285,7 @@ class Issuer:
         doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due, last=last))
         if answer.new_balance is not None:
             self._judged[claimed.account] = answer.new_balance
+            self._remembered.append(Anchor(claimed.account, answer.new_balance))
         self._count(answer, doubts)
 
     async def _wait_for_pace(self) -> None:
