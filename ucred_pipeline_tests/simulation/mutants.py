@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final
 from unittest import mock
 
-from ucred_pipeline.corrections import issuing, settling
+from ucred_pipeline.corrections import issuing
 from ucred_pipeline.corrections.indexer import NoReply, Reply
 from ucred_pipeline.corrections.issuing import Issuer
 from ucred_pipeline.corrections.preflight import Gates
@@ -361,15 +361,7 @@ MUTANTS: Final = (
     ),
     Mutant("no_guards", "the database guards the states", _PAUSING, 300, _unguarded),
     Mutant("busy_accounts", "one at a time within an account", _TWO_AT_ONCE, 300, _busy_accounts),
-    Mutant(
-        "other_life_log", "a log excludes only in the life of the request", _RESTARTING, 300,
-        lambda: [(settling, "_same_life", lambda *_: True)],
-    ),
     Mutant("unread_copy", "a copy of the ledger is held until it was read", _RESTORED, 300, _unread_copy),
-    Mutant(
-        "other_epoch", "what was planned in one epoch is not sent in another", _RESTARTING, 300,
-        lambda: [(ledger_corrections, "current_epoch", lambda _: _Anything())],
-    ),
     Mutant(
         "untold", "every change is in the history", named("logs"), 30,
         lambda: [(CorrectionBook, "_tell", lambda *_: None)],
