@@ -351,7 +351,7 @@ MUTANTS: Final = (
         lambda: _believing(lambda answer: 300 <= (answer.http_status or 0) < 500),
     ),
     Mutant(
-        "any_429_failed", "a 429 proves nothing where a gateway forwards", _LOSSY_BALANCES, 300,
+        "any_429_failed", "a 429 proves nothing where a gateway forwards", _LOSSY_BALANCES, 600,
         lambda: _rules_with(early_429=True),
     ),
     Mutant("any_build", "only a reviewed build is sent to", named("upgrades"), 60, _any_build),
