@@ -169,6 +169,11 @@ class Issuer:
         accounts = {found.account for found in corrections}
         self._remembered.sort(key=lambda anchor: anchor.account in accounts)
 
+    def _remember(self, anchor: Anchor) -> None:
+        """Keep what an account held first: two anchors are two accounts."""
+        if all(known.account != anchor.account for known in self._remembered):
+            self._remembered.append(anchor)
+
     async def _preflight(self) -> None:
         with self._ledger.read() as connection:
             self._remembered = anchors(connection)
@@ -285,7 +290,7 @@ class Issuer:
         doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due, last=last))
         if answer.new_balance is not None:
             self._judged[claimed.account] = answer.new_balance
-            self._remembered.append(Anchor(claimed.account, answer.new_balance))
+            self._remember(Anchor(claimed.account, answer.new_balance))
         self._count(answer, doubts)
 
     async def _wait_for_pace(self) -> None:
