@@ -10,7 +10,8 @@ from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import CorrectionState, PlanItem
 from ucred_pipeline.domain.limits import Limits, Load, excesses
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import CorrectionBook, find_corrections, reserved_in_a_day
+from ucred_pipeline.ledger.correction_rows import find_corrections, reserved_in_a_day
+from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.plans import (
     Plan,

@@ -6,7 +6,8 @@ from ucred_pipeline.domain.corrections import CorrectionState
 from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import Break
-from ucred_pipeline.ledger.corrections import CorrectionBook, corrections_of, live_attempt
+from ucred_pipeline.ledger.correction_rows import corrections_of, live_attempt
+from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.history import Entry, record
 from ucred_pipeline.ledger.mirror import mark_groups

@@ -23,7 +23,8 @@ from ucred_pipeline.domain.corrections import (
 from ucred_pipeline.domain.root_proofs import Credited, took_effect
 from ucred_pipeline.domain.state_root import GENESIS, UCRED, Balances, state_root
 from ucred_pipeline.ledger.anchors import sent_anchors
-from ucred_pipeline.ledger.corrections import CorrectionBook, find_corrections, live_attempt
+from ucred_pipeline.ledger.correction_rows import find_corrections, live_attempt
+from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import BalanceSeen, account_is_quiet, balance_seen
 from ucred_pipeline.ledger.reads import LAST_AUDIT, doubt_note, leave_note, note

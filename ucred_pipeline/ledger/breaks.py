@@ -42,6 +42,7 @@ class Break:
 
 
 _OPEN: Final = select(breaks.c.id, breaks.c.payment_intent, breaks.c.kind).where(breaks.c.resolved.is_(None))
+_RESOLVING: Final = update(breaks).where(breaks.c.id == bindparam("of"))
 _ORPHANED: Final = breaks.c.payment_intent.not_in(select(purchases.c.payment_intent))
 _RESOLVING_ORPHANS: Final = (
     update(breaks)
@@ -156,4 +157,4 @@ def _resolve_others(
         verdict = judged.get(row.payment_intent)
         if verdict is not None and wanted.get(row.payment_intent) != row.kind:
             ended = {"resolved": at, "resolution": f"{verdict['verdict']}:{verdict['reason']}"[:64]}
-            connection.execute(update(breaks).where(breaks.c.id == row.id).values(ended))
+            connection.execute(_RESOLVING, {"of": row.id, **ended})

@@ -5,19 +5,17 @@ is already on disk. Money is reserved from `sending` on: what may have had an ef
 the limits until it is known that it had none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ucred_pipeline.domain.answers import NEVER_AGAIN, Answer, Effect
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import (
-    ACTIVE,
-    LIVE_ATTEMPT,
     NO_CREDIT,
     WITHDRAWN,
     Attempt,
@@ -28,9 +26,21 @@ from ucred_pipeline.domain.corrections import (
     PlanItem,
     correction_id,
 )
-from ucred_pipeline.domain.memos import CorrectionKind, is_plain, memo_of, read_memo
+from ucred_pipeline.domain.memos import is_plain, memo_of, read_memo
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.anchors import acknowledge_anchor, begin_anchor, is_anchored
+from ucred_pipeline.ledger.correction_rows import (
+    attempt_row,
+    corrections_in_epoch,
+    find_correction,
+    find_corrections,
+    get_correction,
+    is_busy,
+    last_number,
+    live_attempt,
+    reserved_in_a_day,
+    reserved_in_run,
+)
 from ucred_pipeline.ledger.errors import LedgerContradiction
 from ucred_pipeline.ledger.group_commit import Writes
 from ucred_pipeline.ledger.history import Entry, record
@@ -47,14 +57,26 @@ from ucred_pipeline.ledger.schema import (
     attempts,
     balances,
     corrections,
-    credit_lines,
     dirty_payments,
     purchases,
 )
 from ucred_pipeline.ledger.upsert import row_of, upsert
 
 _C, _A = CorrectionState, AttemptState
-_A_DAY: Final = timedelta(hours=24)
+
+# Built once: an `of` names the row, and the columns that change are those that `execute` is given.
+_CREATING: Final = insert(corrections)
+_CHANGING: Final = update(corrections).where(corrections.c.id == bindparam("of"))
+_ATTEMPTING: Final = insert(attempts)
+_MOVING: Final = update(attempts).where(
+    attempts.c.correction == bindparam("of"), attempts.c.number == bindparam("attempt")
+)
+_ANSWERING: Final = _MOVING.where(attempts.c.answer.is_(None))
+_READING_ANEW: Final = update(balances).where(balances.c.account == bindparam("of")).values(root=None)
+_JUDGED: Final = select(purchases.c.verdict, purchases.c.account, purchases.c.entitlement).where(
+    purchases.c.payment_intent == bindparam("payment_intent")
+)
+_MARKED: Final = select(dirty_payments).where(dirty_payments.c.payment_intent == bindparam("payment_intent"))
 
 #: Why a correction is refused whose attempts all failed.
 ATTEMPTS_EXHAUSTED: Final = "attempts_exhausted"
@@ -129,7 +151,7 @@ class CorrectionBook:
         """Make a planned correction this sender's own; raise NotNow when it may not go on."""
         try:
             with self._ledger.write() as connection:
-                found = _get(connection, correction)
+                found = get_correction(connection, correction)
                 _refuse_claim(connection, found, self._clock.now())
                 owner, fence = self._sender.owner, found.fence + 1
                 return self._change(connection, found, _C.CLAIMED, "claimed", owner=owner, fence=fence)
@@ -144,8 +166,7 @@ class CorrectionBook:
             found = _fenced(connection, claimed)
             self._change(connection, found, state, reason, due=due)
             mark_groups(connection, [found.account])
-            read_anew = update(balances).where(balances.c.account == found.account)
-            connection.execute(read_anew.values(root=None))
+            connection.execute(_READING_ANEW, {"of": found.account})
 
     def begin_sending(self, claimed: Correction, request: Request, ceiling: Ceiling | None) -> Attempt:
         """Write down, before the first byte leaves, that this credit may have happened.
@@ -184,7 +205,7 @@ class CorrectionBook:
         row have ended in doubt.
         """
         with self._ledger.write() as connection:
-            row = _attempt_row(connection, attempt)
+            row = attempt_row(connection, attempt)
             if row is None or row.memo != attempt.memo:
                 told = f"an outcome arrived for attempt {attempt.name}, which the ledger does not have"
                 raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
@@ -221,9 +242,9 @@ class CorrectionBook:
         Call it while holding the sender's lock: then whoever was sending is known to be dead.
         """
         with self._ledger.write() as connection:
-            for found in _rows(connection, corrections.c.state == _C.CLAIMED):
+            for found in find_corrections(connection, states=[_C.CLAIMED]):
                 self._change(connection, found, _C.PLANNED, "sender_stopped")
-            silent = _rows(connection, corrections.c.state == _C.SENDING)
+            silent = find_corrections(connection, states=[_C.SENDING])
             for found in silent:
                 self._doubt(connection, found)
             return [found.id for found in silent]
@@ -231,10 +252,10 @@ class CorrectionBook:
     def settle(self, attempt: Attempt, *, applied: bool, signed: Signed) -> bool:
         """Settle a doubt by evidence or by a person's word; False where it is no doubt any more."""
         with self._ledger.write() as connection:
-            row = _attempt_row(connection, attempt)
+            row = attempt_row(connection, attempt)
             if row is None or row.state != _A.IN_DOUBT:
                 return False
-            found = _get(connection, attempt.correction)
+            found = get_correction(connection, attempt.correction)
             state = _A.APPLIED if applied else _A.RESOLVED_NOT_APPLIED
             self._move_attempt(connection, attempt, state, signed.reason, signed)
             after = _C.CONFIRMED if applied else _C.PLANNED
@@ -245,14 +266,14 @@ class CorrectionBook:
     def quarantine(self, attempt: Attempt, reason: str) -> None:
         """Ask a person about a doubt that the evidence did not settle in time."""
         with self._ledger.write() as connection:
-            found = _get(connection, attempt.correction)
+            found = get_correction(connection, attempt.correction)
             if found.state is _C.IN_DOUBT:
                 self._change(connection, found, _C.QUARANTINED, reason)
 
     def withdraw(self, correction: str, state: CorrectionState, reason: str) -> None:
         """End a planned correction: owed no more (cancelled), or credited by another (superseded)."""
         with self._ledger.write() as connection:
-            found = _get(connection, correction)
+            found = get_correction(connection, correction)
             if found.state is _C.PLANNED:
                 self._change(connection, found, state, reason)
                 mark_groups(connection, [found.account])
@@ -260,7 +281,7 @@ class CorrectionBook:
     def retry_refused(self, correction: str, signed: Signed) -> bool:
         """Plan a refused correction again, because a person has put right why it was refused."""
         with self._ledger.write() as connection:
-            found = _get(connection, correction)
+            found = get_correction(connection, correction)
             if found.state is not _C.REFUSED:
                 return False
             self._change(connection, found, _C.PLANNED, "retried_by_person", signed=signed, failures=0)
@@ -270,9 +291,9 @@ class CorrectionBook:
         name = correction_id(item.payment_intent, item.kind, item.epoch)
         if item.epoch != current_epoch(connection) or _claimed_by_another_kind(connection, item):
             return None
-        if not _exists(connection, name):
+        found = find_correction(connection, name)
+        if found is None:
             return self._create(connection, name, plan, item)
-        found = _get(connection, name)
         if found.state in WITHDRAWN:
             return self._change(connection, found, _C.PLANNED, "lacking_again", plan=plan)
         if found.state is _C.PLANNED:
@@ -283,17 +304,14 @@ class CorrectionBook:
         now = self._clock.now()
         row = row_of(item) | {"id": name, "plan": plan, "state": _C.PLANNED, "reason": "lacking"}
         fresh = {"created": now, "changed": now, "owner": None, "fence": 0, "due": None, "failures": 0}
-        connection.execute(insert(corrections).values(row | fresh))
+        connection.execute(_CREATING, row | fresh)
         self._tell(
             connection, f"correction:{name}", _C.PLANNED, {"plan": plan, "amount_wei": str(item.amount)}
         )
-        return _get(connection, name)
+        return get_correction(connection, name)
 
     def _new_attempt(self, connection: Connection, found: Correction, request: Request) -> Attempt:
-        numbers = select(func.coalesce(func.max(attempts.c.number), 0)).where(
-            attempts.c.correction == found.id
-        )
-        number = connection.execute(numbers).scalar_one() + 1
+        number = last_number(connection, found.id) + 1
         row = row_of(request) | {
             "correction": found.id,
             "number": number,
@@ -305,7 +323,7 @@ class CorrectionBook:
             "amount": found.amount,
             "memo": memo_of(found.kind, found.namespace, found.id, number),
         }
-        connection.execute(insert(attempts).values(row))
+        connection.execute(_ATTEMPTING, row)
         told = {"memo": row["memo"], "build": request.build, "balance_before": str(request.balance_before)}
         self._tell(connection, f"attempt:{found.id}.{number}", _A.SENDING, told)
         begun = live_attempt(connection, found.id)
@@ -314,8 +332,7 @@ class CorrectionBook:
         return begun
 
     def _refuse_over(self, connection: Connection, found: Correction, ceiling: Ceiling) -> None:
-        in_run = attempts.c.run_id == self._sender.run_id
-        names, wei = _reserved(connection, in_run)
+        names, wei = reserved_in_run(connection, self._sender.run_id)
         if len(names | {found.id}) > ceiling.corrections_per_run:
             raise NotNow("over_corrections_per_run")
         if wei + found.amount > ceiling.wei_per_run:
@@ -326,7 +343,7 @@ class CorrectionBook:
     def _conclude_open(
         self, connection: Connection, attempt: Attempt, answer: Answer, due: datetime | None, *, last: bool
     ) -> None:
-        found = _get(connection, attempt.correction)
+        found = get_correction(connection, attempt.correction)
         is_doubt = found.state is not _C.SENDING
         if is_doubt and answer.effect is Effect.IN_DOUBT:
             return
@@ -355,8 +372,7 @@ class CorrectionBook:
             "new_balance": answer.new_balance,
             "state_root": answer.state_root,
         }
-        unanswered = _is_attempt(attempt) & attempts.c.answer.is_(None)
-        connection.execute(update(attempts).where(unanswered).values(what_came))
+        connection.execute(_ANSWERING, what_came | _which(attempt))
 
     def _doubt(self, connection: Connection, found: Correction) -> None:
         attempt = live_attempt(connection, found.id)
@@ -381,7 +397,7 @@ class CorrectionBook:
         reason: str,
         signed: Signed | None = None,
     ) -> None:
-        connection.execute(update(attempts).where(_is_attempt(attempt)).values(state=state))
+        connection.execute(_MOVING, {"state": state, **_which(attempt)})
         self._tell(connection, f"attempt:{attempt.name}", state, {"reason": reason}, signed)
 
     def _change(
@@ -395,10 +411,10 @@ class CorrectionBook:
         **others: Any,
     ) -> Correction:
         changed = {"state": state, "reason": reason, "changed": self._clock.now(), "due": None, **others}
-        connection.execute(update(corrections).where(corrections.c.id == found.id).values(changed))
+        connection.execute(_CHANGING, {"of": found.id, **changed})
         told = {"reason": reason, "from": found.state}
         self._tell(connection, f"correction:{found.id}", state, told, signed)
-        return _get(connection, found.id)
+        return get_correction(connection, found.id)
 
     def _tell(
         self,
@@ -423,80 +439,13 @@ _AFTER: Final = {
 }
 
 
-def find_corrections(connection: Connection, *, states: Iterable[CorrectionState]) -> list[Correction]:
-    """The corrections in the given states, oldest first."""
-    return _rows(connection, corrections.c.state.in_(list(states)))
-
-
-def corrections_of(connection: Connection, payment_intent: str) -> list[Correction]:
-    """Every correction of a purchase, of all epochs and kinds."""
-    return _rows(connection, corrections.c.payment_intent == payment_intent)
-
-
-def attempts_of(connection: Connection, correction: str) -> list[Row[Any]]:
-    """Every attempt of a correction as the ledger has it, first to last."""
-    chosen = select(attempts).where(attempts.c.correction == correction).order_by(attempts.c.number)
-    return list(connection.execute(chosen))
-
-
-def live_attempt(connection: Connection, correction: str) -> Attempt | None:
-    """The one attempt of a correction that had, or may have had, an effect."""
-    chosen = select(attempts).where(
-        attempts.c.correction == correction, attempts.c.state.in_(sorted(LIVE_ATTEMPT))
-    )
-    row = connection.execute(chosen).mappings().first()
-    if row is None:
-        return None
-    names = Attempt.__dataclass_fields__
-    return Attempt(**{name: row[name] for name in names if name != "state"}, state=_A(row["state"]))
-
-
-def reserved_in_a_day(connection: Connection, now: datetime) -> int:
-    """Wei that was sent, or may have been, in the last 24 hours, and all that is still in doubt."""
-    recent = (attempts.c.began > now - _A_DAY) | (attempts.c.state == _A.IN_DOUBT)
-    return _reserved(connection, recent)[1]
-
-
-def _reserved(connection: Connection, condition: Any) -> tuple[set[str], int]:
-    chosen = select(attempts.c.correction, attempts.c.amount).where(
-        attempts.c.state.in_(sorted(LIVE_ATTEMPT)), condition
-    )
-    rows = connection.execute(chosen).all()
-    return {row.correction for row in rows}, sum(row.amount for row in rows)
-
-
-def _rows(connection: Connection, condition: Any) -> list[Correction]:
-    order = (corrections.c.created, corrections.c.id)
-    chosen = select(corrections).where(condition).order_by(*order)
-    return [_correction(row) for row in connection.execute(chosen).mappings()]
-
-
-def _correction(row: RowMapping) -> Correction:
-    fields = {name: row[name] for name in Correction.__dataclass_fields__}
-    return Correction(**fields | {"state": _C(row["state"]), "kind": CorrectionKind(row["kind"])})
-
-
-def _get(connection: Connection, name: str) -> Correction:
-    row = connection.execute(select(corrections).where(corrections.c.id == name)).mappings().first()
-    if row is None:
-        raise LedgerContradiction(f"the ledger has no correction {name}")
-    return _correction(row)
-
-
-def _exists(connection: Connection, name: str) -> bool:
-    return connection.execute(select(corrections.c.id).where(corrections.c.id == name)).first() is not None
-
-
 def _claimed_by_another_kind(connection: Connection, item: PlanItem) -> bool:
-    others = _rows(
-        connection,
-        (corrections.c.payment_intent == item.payment_intent) & (corrections.c.epoch == item.epoch),
-    )
+    others = corrections_in_epoch(connection, item.payment_intent, item.epoch)
     return any(other.kind is not item.kind and other.state not in NO_CREDIT for other in others)
 
 
 def _fenced(connection: Connection, claimed: Correction) -> Correction:
-    found = _get(connection, claimed.id)
+    found = get_correction(connection, claimed.id)
     if found.state is not _C.CLAIMED or found.fence != claimed.fence:
         raise NotNow("claim_lost")
     return found
@@ -520,32 +469,20 @@ def _refuse_claim(connection: Connection, found: Correction, now: datetime) -> N
         raise NotNow("waiting_to_retry")
     if open_holds(connection):
         raise NotNow("held")
-    chosen = select(purchases.c.verdict, purchases.c.account, purchases.c.entitlement).where(
-        purchases.c.payment_intent == found.payment_intent
-    )
-    row = connection.execute(chosen).first()
+    which = {"payment_intent": found.payment_intent}
+    row = connection.execute(_JUDGED, which).first()
     if row is None or row.verdict != Verdict.LACKING:
         raise NotNow("no_longer_lacking")
     if (row.account, row.entitlement) != (found.account, found.amount):
         raise NotNow("purchase_changed")
-    marked = select(dirty_payments).where(dirty_payments.c.payment_intent == found.payment_intent)
-    if connection.execute(marked).first() is not None:
+    if connection.execute(_MARKED, which).first() is not None:
         raise NotNow("evidence_changed")
-    if _busy(connection, found.account):
+    if is_busy(connection, found.account):
         raise NotNow("account_busy")
 
 
-def _busy(connection: Connection, account: str) -> bool:
-    active = (corrections.c.account == account) & corrections.c.state.in_(sorted(ACTIVE))
-    return connection.execute(select(corrections.c.id).where(active)).first() is not None
-
-
-def _is_attempt(attempt: Attempt) -> Any:
-    return (attempts.c.correction == attempt.correction) & (attempts.c.number == attempt.number)
-
-
-def _attempt_row(connection: Connection, attempt: Attempt) -> Row[Any] | None:
-    return connection.execute(select(attempts).where(_is_attempt(attempt))).first()
+def _which(attempt: Attempt) -> dict[str, Any]:
+    return {"of": attempt.correction, "attempt": attempt.number}
 
 
 def _mirror_balance(connection: Connection, attempt: Attempt, answer: Answer, now: datetime) -> None:
@@ -556,21 +493,3 @@ def _mirror_balance(connection: Connection, attempt: Attempt, answer: Answer, no
         "root": answer.state_root,
     }
     upsert(connection, balances, [row])
-
-
-def knows_no_correction(connection: Connection) -> bool:
-    """Whether the ledger never planned a correction."""
-    return connection.execute(select(corrections.c.id).limit(1)).first() is None
-
-
-def unknown_attempts(connection: Connection) -> frozenset[str]:
-    """The attempts of ours that the indexer's log shows and the ledger does not have, by their names."""
-    c = credit_lines.c
-    known = (attempts.c.correction == c.correction) & (attempts.c.number == c.attempt)
-    chosen = (
-        select(c.correction, c.attempt)
-        .outerjoin(attempts, known)
-        .where(c.correction.is_not(None), attempts.c.correction.is_(None))
-        .distinct()
-    )
-    return frozenset(f"{row.correction}.{row.attempt}" for row in connection.execute(chosen))

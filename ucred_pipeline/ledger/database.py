@@ -119,7 +119,7 @@ def _engine(url: str) -> Engine:
             "or correct the path: a second ledger would be a second memory of what was credited."
         )
     arguments: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
-    connect = {"check_same_thread": False, "timeout": 60}
+    connect = {"check_same_thread": False, "timeout": 60, "cached_statements": 512}
     return create_engine(parsed, connect_args=connect, hide_parameters=True, **arguments)
 
 

@@ -45,6 +45,15 @@ class Plan:
         return sum(item.amount for item in self.items)
 
 
+_BY_HASH: Final = select(plans).where(plans.c.hash == bindparam("hash"))
+_ITEMS: Final = (
+    select(plan_items).where(plan_items.c.plan == bindparam("plan")).order_by(plan_items.c.payment_intent)
+)
+_CREATING: Final = insert(plans)
+_LISTING: Final = insert(plan_items)
+_CHANGING: Final = update(plans).where(plans.c.hash == bindparam("of"))
+
+
 def save_plan(
     connection: Connection, items: Sequence[PlanItem], over: Sequence[Excess], run_id: str, now: datetime
 ) -> Plan:
@@ -54,20 +63,18 @@ def save_plan(
     if not _is_there(connection, name):
         row = {"hash": name, "run_id": run_id, "created": now, "items": len(items)}
         wei = sum(item.amount for item in items)
-        connection.execute(insert(plans).values(**row, state=state, wei=wei, over=list(over)))
-        connection.execute(insert(plan_items), [row_of(item) | {"plan": name} for item in items])
+        connection.execute(_CREATING, row | {"state": state, "wei": wei, "over": list(over)})
+        connection.execute(_LISTING, [row_of(item) | {"plan": name} for item in items])
         told = {"items": len(items), "wei": str(wei), "over": list(over), "run": run_id}
         record(connection, Entry(now, "pipeline", f"plan:{name}", state, told))
     elif not _is_approved(get_plan(connection, name), now):
-        connection.execute(
-            update(plans).where(plans.c.hash == name).values(state=state, over=list(over), expires=None)
-        )
+        connection.execute(_CHANGING, {"of": name, "state": state, "over": list(over), "expires": None})
     return get_plan(connection, name)
 
 
 def get_plan(connection: Connection, name: str) -> Plan:
     """Read a plan by its whole hash."""
-    return _plan(connection, connection.execute(select(plans).where(plans.c.hash == name)).one())
+    return _plan(connection, connection.execute(_BY_HASH, {"hash": name}).one())
 
 
 def find_plans(connection: Connection, beginning: str) -> list[Plan]:
@@ -121,9 +128,7 @@ def approve_plan(connection: Connection, plan: Plan, signed: Signed, lasts: time
     """Lift the limits for this plan alone, for a while."""
     expires = signed.at + lasts
     granted = {"approved": signed.at, "approved_by": signed.actor, "expires": expires}
-    connection.execute(
-        update(plans).where(plans.c.hash == plan.hash).values(**granted, state=PlanState.APPROVED)
-    )
+    connection.execute(_CHANGING, {"of": plan.hash, "state": PlanState.APPROVED, **granted})
     told = {"expires": f"{expires:%Y-%m-%dT%H:%M:%SZ}", "wei": str(plan.wei), "items": len(plan.items)}
     record(connection, Entry(signed.at, signed.actor, f"plan:{plan.hash}", PlanState.APPROVED, told))
     return get_plan(connection, plan.hash)
@@ -137,7 +142,7 @@ def approved_plans(connection: Connection, now: datetime) -> list[Plan]:
 
 def mark_carried_out(connection: Connection, plan: Plan, now: datetime) -> None:
     """A plan of which nothing is left to send."""
-    connection.execute(update(plans).where(plans.c.hash == plan.hash).values(state=PlanState.CARRIED_OUT))
+    connection.execute(_CHANGING, {"of": plan.hash, "state": PlanState.CARRIED_OUT})
     record(connection, Entry(now, "pipeline", f"plan:{plan.hash}", PlanState.CARRIED_OUT, {}))
 
 
@@ -146,11 +151,10 @@ def _is_approved(plan: Plan, now: datetime) -> bool:
 
 
 def _is_there(connection: Connection, name: str) -> bool:
-    return connection.execute(select(plans.c.hash).where(plans.c.hash == name)).first() is not None
+    return connection.execute(_BY_HASH, {"hash": name}).first() is not None
 
 
 def _plan(connection: Connection, row: Row[Any]) -> Plan:
-    chosen = select(plan_items).where(plan_items.c.plan == row.hash).order_by(plan_items.c.payment_intent)
     items = tuple(
         PlanItem(
             item.payment_intent,
@@ -160,7 +164,7 @@ def _plan(connection: Connection, row: Row[Any]) -> Plan:
             CorrectionKind(item.kind),
             item.epoch,
         )
-        for item in connection.execute(chosen)
+        for item in connection.execute(_ITEMS, {"plan": row.hash})
     )
     over = tuple(Excess(name) for name in row.over)
     return Plan(row.hash, PlanState(row.state), row.created, items, over, row.approved_by, row.expires)

@@ -61,6 +61,7 @@ _WAITS: Final = (
     | purchases.c.reason.in_([str(reason) for reason in _PROVISIONAL])
 )
 _CLEARING: Final = delete(dirty_groups)
+_CLEARING_PAYMENTS: Final = delete(dirty_payments)
 _WAITING: Final = select(purchases.c.judged_with).where(_WAITS)
 _STORING_VERDICTS: Final = (
     update(purchases)
@@ -138,6 +139,18 @@ _LACKING: Final = (
 _PLANNED_KINDS: Final = select(corrections.c.payment_intent, corrections.c.kind).where(
     corrections.c.state == CorrectionState.PLANNED, corrections.c.epoch == THE_EPOCH
 )
+_GROUP_MARKED: Final = select(dirty_groups).where(dirty_groups.c.judged_with == bindparam("group"))
+_HELD: Final = select(balances.c.wei, balances.c.began, balances.c.root).where(
+    balances.c.account == bindparam("account")
+)
+_YOUNG_ON: Final = (
+    select(purchases.c.payment_intent)
+    .where(purchases.c.account == bindparam("account"), purchases.c.due_since >= bindparam("issued_before"))
+    .limit(1)
+)
+_DUE: Final = select(func.coalesce(purchases.c.due_since, purchases.c.created)).where(
+    purchases.c.payment_intent == bindparam("payment_intent")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +167,7 @@ def refresh_purchases(connection: Connection, rules: PurchaseRules) -> int:
     for chunk in chunks(marked):
         _refresh(connection, chunk, rules)
     if marked:
-        connection.execute(delete(dirty_payments))
+        connection.execute(_CLEARING_PAYMENTS)
     return len(marked)
 
 
@@ -346,26 +359,23 @@ def verdicts_of(connection: Connection, payment_intents: Sequence[str]) -> dict[
 
 def judged_balance(connection: Connection, account: str) -> int | None:
     """The balance on which an account was judged, in wei; None where something has changed since."""
-    since = select(dirty_groups.c.judged_with).where(dirty_groups.c.judged_with == account)
-    return None if connection.execute(since).first() else mirrored_balance(connection, account)
+    since = connection.execute(_GROUP_MARKED, {"group": account}).first()
+    return None if since else mirrored_balance(connection, account)
 
 
 def mirrored_balance(connection: Connection, account: str) -> int | None:
     """What an account holds as far as is known, in wei, judged or not."""
-    return connection.execute(select(balances.c.wei).where(balances.c.account == account)).scalar()
+    return connection.execute(_HELD, {"account": account}).scalar()
 
 
 def account_is_quiet(connection: Connection, account: str, issued_before: datetime) -> bool:
     """Whether the payments API is done with the account: none of its certificates is so young."""
-    young = (purchases.c.account == account) & (purchases.c.due_since >= issued_before)
-    return connection.execute(select(purchases.c.payment_intent).where(young).limit(1)).first() is None
+    return connection.execute(_YOUNG_ON, {"account": account, "issued_before": issued_before}).first() is None
 
 
 def is_past_grace(connection: Connection, payment_intent: str, due_before: datetime) -> bool:
     """Whether the payments API is done with a purchase; a verdict may have been given by a wrong clock."""
-    p = purchases.c
-    chosen = select(func.coalesce(p.due_since, p.created)).where(p.payment_intent == payment_intent)
-    due = connection.execute(chosen).scalar()
+    due = connection.execute(_DUE, {"payment_intent": payment_intent}).scalar()
     return due is not None and due <= due_before
 
 
@@ -379,8 +389,7 @@ class BalanceSeen:
 
 def balance_seen(connection: Connection, account: str) -> BalanceSeen | None:
     """Read a mirrored balance; one whose root is still the indexer's holds as of the last audit."""
-    chosen = select(balances.c.wei, balances.c.began, balances.c.root).where(balances.c.account == account)
-    row = connection.execute(chosen).first()
+    row = connection.execute(_HELD, {"account": account}).first()
     if row is None:
         return None
     audit = note(connection, LAST_AUDIT)

@@ -69,6 +69,9 @@ _EPOCH: Final = select(func.max(epochs.c.number))
 #: The number of the present epoch, within another statement.
 THE_EPOCH: Final = _EPOCH.scalar_subquery()
 _EPOCH_OPENED: Final = select(epochs.c.opened).order_by(epochs.c.number.desc()).limit(1)
+_BREAKER: Final = select(breaker)
+_CHANGING_BREAKER: Final = update(breaker)
+_COUNTING_DOUBT: Final = update(breaker).values(doubts_in_a_row=breaker.c.doubts_in_a_row + 1)
 _OPEN_HOLDS: Final = select(holds).where(holds.c.released.is_(None)).order_by(holds.c.id)
 
 
@@ -110,7 +113,8 @@ def release_holds(connection: Connection, signed: Signed) -> list[Hold]:
     """Release every hold in force, and close the breaker."""
     released = open_holds(connection)
     _release(connection, released, signed)
-    connection.execute(update(breaker).values(doubts_in_a_row=0, openings_in_a_row=0, one_at_a_time=True))
+    calm = {"doubts_in_a_row": 0, "openings_in_a_row": 0, "one_at_a_time": True}
+    connection.execute(_CHANGING_BREAKER, calm)
     return released
 
 
@@ -167,7 +171,7 @@ def _close_open_corrections(connection: Connection, signed: Signed) -> None:
 
 def read_breaker(connection: Connection) -> Breaker:
     """What recent sending went like."""
-    row = connection.execute(select(breaker)).one()
+    row = connection.execute(_BREAKER).one()
     return Breaker(row.doubts_in_a_row, row.openings_in_a_row, row.one_at_a_time, row.token_refused)
 
 
@@ -178,9 +182,9 @@ def note_answer(connection: Connection, effect: Effect) -> int:
     """
     if effect is Effect.APPLIED:
         well = {"doubts_in_a_row": 0, "openings_in_a_row": 0, "one_at_a_time": False}
-        connection.execute(update(breaker).values(well))
+        connection.execute(_CHANGING_BREAKER, well)
     elif effect is Effect.IN_DOUBT:
-        connection.execute(update(breaker).values(doubts_in_a_row=breaker.c.doubts_in_a_row + 1))
+        connection.execute(_COUNTING_DOUBT)
     return read_breaker(connection).doubts_in_a_row
 
 
@@ -191,11 +195,8 @@ def open_breaker(connection: Connection, longest: int, signed: Signed, *, token_
     next preflight tells.
     """
     openings = read_breaker(connection).openings_in_a_row + 1
-    connection.execute(
-        update(breaker).values(
-            doubts_in_a_row=0, openings_in_a_row=openings, one_at_a_time=True, token_refused=token_refused
-        )
-    )
+    opened = {"doubts_in_a_row": 0, "openings_in_a_row": openings, "one_at_a_time": True}
+    connection.execute(_CHANGING_BREAKER, opened | {"token_refused": token_refused})
     record(connection, Entry(signed.at, signed.actor, "breaker", "opened", {"reason": signed.reason}))
     if openings >= longest and not token_refused:
         told = f"the breaker opened {openings} times in a row: {signed.reason}"
@@ -204,4 +205,4 @@ def open_breaker(connection: Connection, longest: int, signed: Signed, *, token_
 
 def forget_refused_token(connection: Connection) -> None:
     """A preflight has proved a good token."""
-    connection.execute(update(breaker).values(token_refused=False))
+    connection.execute(_CHANGING_BREAKER, {"token_refused": False})

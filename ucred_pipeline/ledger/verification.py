@@ -19,6 +19,12 @@ _AT_ONCE: Final = 5000
 _RAISED: Final = "raised"
 _TOLD: Final = ("correction:", "attempt:", "anchor:", "hold:")
 
+_ENTRIES: Final = select(history).order_by(history.c.sequence)
+_CORRECTIONS: Final = select(corrections.c.id, corrections.c.state)
+_ATTEMPTS: Final = select(attempts.c.correction, attempts.c.number, attempts.c.state)
+_ANCHORS: Final = select(epoch_anchors.c.account, epoch_anchors.c.acknowledged)
+_HOLDS: Final = select(holds.c.kind).where(holds.c.released.is_(None))
+
 
 @dataclass(frozen=True, slots=True)
 class Break:
@@ -72,8 +78,7 @@ def verify(
 def _follow(
     connection: Connection, walk: _Walk, told: dict[str, str], progress: Callable[[int], None]
 ) -> Break | None:
-    ordered = select(history).order_by(history.c.sequence)
-    with connection.execute(ordered, execution_options={"yield_per": _AT_ONCE}) as rows:
+    with connection.execute(_ENTRIES, execution_options={"yield_per": _AT_ONCE}) as rows:
         for row in rows:
             broken = _misfit(row, walk)
             if broken is not None:
@@ -113,15 +118,11 @@ def _disagreements(connection: Connection, told: dict[str, str]) -> Iterator[Bre
 
 
 def _states(connection: Connection) -> Iterator[tuple[str, str]]:
-    for row in connection.execute(select(corrections.c.id, corrections.c.state)):
+    for row in connection.execute(_CORRECTIONS):
         yield f"correction:{row.id}", row.state
-    for name, number, state in connection.execute(
-        select(attempts.c.correction, attempts.c.number, attempts.c.state)
-    ):
+    for name, number, state in connection.execute(_ATTEMPTS):
         yield f"attempt:{name}.{number}", state
-    for account, acknowledged in connection.execute(
-        select(epoch_anchors.c.account, epoch_anchors.c.acknowledged)
-    ):
+    for account, acknowledged in connection.execute(_ANCHORS):
         yield f"anchor:{account}", "sending" if acknowledged is None else "acknowledged"
-    for kind in connection.execute(select(holds.c.kind).where(holds.c.released.is_(None))).scalars():
+    for kind in connection.execute(_HOLDS).scalars():
         yield f"hold:{kind}", _RAISED

@@ -1,6 +1,6 @@
 """Judges the accounts that something touched, and writes back the verdicts that changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -38,6 +38,9 @@ _RULES_OF_LAST_TIME: Final = "rules_judged_by"
 _ASSUMPTIONS_OF_LAST_TIME: Final = "assumptions_judged_by"
 _US: Final = 1_000_000
 
+#: What one step left for another in a note of the ledger.
+Noted = Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -55,25 +58,47 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
     """
     now = pipeline.clock.now()
     with pipeline.ledger.write() as connection:
-        evidence, coverage = _evidence(pipeline, connection, now), _coverage(pipeline, connection)
-        _mark_what_changed_for_all(pipeline, connection, evidence)
-        refreshed = refresh_purchases(connection, pipeline.purchase_rules())
-        mark_pending(connection)
-        note_young(connection, _seen_until(evidence, coverage) - pipeline.settings.rules.grace)
-        tables = load_tables(connection, coverage)
-        verdicts = judge(tables.purchases, tables.accounts, evidence)
+        basis = gather(pipeline, connection, now)
+        tables = load_tables(connection, basis.coverage)
+        verdicts = judge(tables.purchases, tables.accounts, basis.evidence)
         changed = _changed(tables.purchases, verdicts)
-        store_verdicts(connection, changed, now)
-        update_breaks(connection, changed, now)
-        resolve_orphans(connection, now)
+        keep_verdicts(connection, changed, now)
         note_mints(connection)
-        if refreshed or changed:
+        if basis.refreshed or changed:
             take_tallies(connection, now)
         clear_marks(connection)
         days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
         _keep_days(connection, days, read_whole, pipeline.clock.now())
     pipeline.progress("purchases judged", len(verdicts))
     return Judged(len(verdicts), len(changed), tuple(sorted(days)))
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """On what purchases are judged, and how many of them were put together anew for it."""
+
+    evidence: Evidence
+    coverage: Coverage
+    refreshed: int
+
+
+def gather(pipeline: Pipeline, connection: Connection, now: datetime) -> Basis:
+    """Mark all that must be judged, put its purchases together, and say what is known of them."""
+    proof, audit = note(connection, LOG_PROOF), note(connection, LAST_AUDIT)
+    evidence = _evidence(pipeline, _present_proof(proof, audit), now)
+    coverage = _coverage(pipeline, connection, proof, audit)
+    _mark_what_changed_for_all(pipeline, connection, evidence)
+    refreshed = refresh_purchases(connection, pipeline.purchase_rules())
+    mark_pending(connection)
+    note_young(connection, _seen_until(evidence, coverage) - pipeline.settings.rules.grace)
+    return Basis(evidence, coverage, refreshed)
+
+
+def keep_verdicts(connection: Connection, changed: Sequence[Mapping[str, Any]], now: datetime) -> None:
+    """Keep the verdicts that changed, and the breaks that they open and end."""
+    store_verdicts(connection, changed, now)
+    update_breaks(connection, changed, now)
+    resolve_orphans(connection, now)
 
 
 def _seen_until(evidence: Evidence, coverage: Coverage) -> datetime:
@@ -93,21 +118,22 @@ def _keep_days(
 def log_proof(connection: Connection) -> LogProof | None:
     """What the indexer's log is proved to cover; None without a log."""
     told = note(connection, LOG_PROOF)
-    if told is None:
-        return None
+    return None if told is None else _proof(told)
+
+
+def _proof(told: Noted) -> LogProof:
     return LogProof(told["complete"], from_micros(told["audited_us"]), told["root"], told["lives"])
 
 
-def _present_proof(connection: Connection) -> LogProof | None:
+def _present_proof(proof: Noted | None, audit: Noted | None) -> LogProof | None:
     """The log's proof, where it is about the very state in which the balances were read last."""
-    proof, audit = log_proof(connection), note(connection, LAST_AUDIT)
-    if proof is None or audit is None or to_micros(proof.audited) != audit["began_us"]:
+    if proof is None or audit is None or proof["audited_us"] != audit["began_us"]:
         return None
-    return proof
+    return _proof(proof)
 
 
-def _evidence(pipeline: Pipeline, connection: Connection, now: datetime) -> Evidence:
-    rules, proof = pipeline.settings.rules, _present_proof(connection)
+def _evidence(pipeline: Pipeline, proof: LogProof | None, now: datetime) -> Evidence:
+    rules = pipeline.settings.rules
     return Evidence(
         now_us=to_micros(now),
         grace_us=rules.purchases.grace_s * _US,
@@ -119,9 +145,10 @@ def _evidence(pipeline: Pipeline, connection: Connection, now: datetime) -> Evid
     )
 
 
-def _coverage(pipeline: Pipeline, connection: Connection) -> Coverage:
-    stripe, audit = last_closed(connection, Source.STRIPE), note(connection, LAST_AUDIT)
-    proof, opened = note(connection, LOG_PROOF), to_micros(epoch_opened(connection))
+def _coverage(
+    pipeline: Pipeline, connection: Connection, proof: Noted | None, audit: Noted | None
+) -> Coverage:
+    stripe, opened = last_closed(connection, Source.STRIPE), to_micros(epoch_opened(connection))
     return Coverage(
         stripe_since_us=0,  # the first sweep begins at the oldest payment: before it there is none
         stripe_until_us=stripe.detail["until_us"] if stripe else 0,

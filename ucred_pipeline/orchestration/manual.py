@@ -7,7 +7,8 @@ from ucred_pipeline.corrections.planning import plan_alone
 from ucred_pipeline.domain.corrections import CorrectionState, PlanItem
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import CorrectionBook, Sender, corrections_of
+from ucred_pipeline.ledger.correction_rows import corrections_of
+from ucred_pipeline.ledger.corrections import CorrectionBook, Sender
 from ucred_pipeline.ledger.history import Entry, record
 from ucred_pipeline.ledger.purchases import Days, JudgedPurchase, find_purchases, lacking_items
 from ucred_pipeline.ledger.safety import Signed

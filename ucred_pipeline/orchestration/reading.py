@@ -14,7 +14,7 @@ from ucred_pipeline.domain.replay import Replay, replay
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger import mirror
 from ucred_pipeline.ledger.anchors import Anchor, anchors, forgotten, sent_anchors, witnesses
-from ucred_pipeline.ledger.corrections import knows_no_correction, unknown_attempts
+from ucred_pipeline.ledger.correction_rows import knows_no_correction, unknown_attempts
 from ucred_pipeline.ledger.purchases import Days, accounts_to_read, refresh_purchases
 from ucred_pipeline.ledger.reads import (
     LAST_AUDIT,

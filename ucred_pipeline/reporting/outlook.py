@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import ACTIVE, Correction, CorrectionState
 from ucred_pipeline.domain.verdicts import Reason, Verdict
-from ucred_pipeline.ledger.corrections import ATTEMPTS_EXHAUSTED, find_corrections
+from ucred_pipeline.ledger.correction_rows import find_corrections
+from ucred_pipeline.ledger.corrections import ATTEMPTS_EXHAUSTED
 from ucred_pipeline.ledger.plans import PlanState
 from ucred_pipeline.ledger.runs import Outcome, Run, last_run
 from ucred_pipeline.ledger.safety import Breaker, Hold, current_epoch, open_holds, read_breaker

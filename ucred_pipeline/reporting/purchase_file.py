@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 from ucred_pipeline.domain.corrections import Correction
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.payments import Payment
-from ucred_pipeline.ledger.corrections import corrections_of
+from ucred_pipeline.ledger.correction_rows import corrections_of
 from ucred_pipeline.ledger.history import Entry, told_of
 from ucred_pipeline.ledger.purchases import BalanceSeen, JudgedPurchase, balance_seen, payment_of
 from ucred_pipeline.ledger.schema import (

@@ -14,7 +14,8 @@ from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionS
 from ucred_pipeline.domain.evidence import BalanceReading, Build
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, live_attempt
+from ucred_pipeline.ledger.correction_rows import live_attempt
+from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook
 from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, release_holds
 from ucred_pipeline.ledger.schema import attempts, purchases

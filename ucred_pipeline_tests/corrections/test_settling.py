@@ -14,7 +14,7 @@ from ucred_pipeline.domain.evidence import CreditLine
 from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger.breaks import Break
-from ucred_pipeline.ledger.corrections import live_attempt
+from ucred_pipeline.ledger.correction_rows import live_attempt
 from ucred_pipeline.ledger.history import told_of
 from ucred_pipeline.ledger.mirror import store_credit_lines
 from ucred_pipeline_tests.conftest import NOON

@@ -20,7 +20,8 @@ from ucred_pipeline.domain.corrections import (
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.money import WEI_PER_UCRED
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, Request, Sender, attempts_of
+from ucred_pipeline.ledger.correction_rows import attempts_of
+from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, Request, Sender
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.plans import save_plan
 from ucred_pipeline.ledger.safety import Signed

@@ -12,14 +12,8 @@ from ucred_pipeline.domain.corrections import AttemptState, CorrectionState, cor
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.money import WEI_PER_UCRED
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.corrections import (
-    Ceiling,
-    CorrectionBook,
-    NotNow,
-    attempts_of,
-    live_attempt,
-    reserved_in_a_day,
-)
+from ucred_pipeline.ledger.correction_rows import attempts_of, live_attempt, reserved_in_a_day
+from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.history import told_of
 from ucred_pipeline.ledger.mirror import mark_payments

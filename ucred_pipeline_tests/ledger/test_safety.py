@@ -8,7 +8,7 @@ from sqlalchemy import select
 from ucred_pipeline.domain.answers import Answer, Effect
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.ledger.anchors import Anchor, anchors
-from ucred_pipeline.ledger.corrections import live_attempt
+from ucred_pipeline.ledger.correction_rows import live_attempt
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.history import told_of

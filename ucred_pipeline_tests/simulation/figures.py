@@ -1,5 +1,6 @@
 """What many schedules came to: counted, kept in a file that a campaign goes on from, merged, and shown."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -10,12 +11,13 @@ from typing import Any, Final, Self, cast
 
 import orjson
 
-import ucred_pipeline
 from ucred_pipeline_tests.simulation.oracles import Wrong
-from ucred_pipeline_tests.simulation.schedule import Outcome
+from ucred_pipeline_tests.simulation.schedule import Outcome, case_of, play
 
 #: Where a correction stands that only a person takes further; a plan that waits for time does not count.
 _LEFT_TO_A_PERSON: Final = ("in_doubt", "quarantined", "refused")
+#: The modules whose code decides what a schedule comes to, where it has loaded them.
+_PLAYING: Final = ("ucred_pipeline.", "ucred_pipeline_tests.")
 _COLUMNS: Final = (
     "profile", "schedules", "sent", "took effect", "double", "lost", "other", "corrections",
     "left to a person",
@@ -155,11 +157,12 @@ def shown(figures: Figures) -> Iterator[str]:
 
 @cache
 def code_version() -> str:
-    """Name the code that plays: the pipeline's and the simulation's, by a hash over their files."""
+    """Name the code that plays: the pipeline's and the simulation's, by a hash over what a schedule loads."""
+    play(case_of(0))
     hashed = sha256()
-    for folder in (Path(ucred_pipeline.__file__).parent, Path(__file__).parent):
-        for file in sorted(folder.rglob("*.py")):
-            hashed.update(file.read_bytes())
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith(_PLAYING) and module.__file__ is not None:
+            hashed.update(Path(module.__file__).read_bytes())
     return hashed.hexdigest()[:12]
 
 

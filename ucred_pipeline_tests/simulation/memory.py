@@ -20,12 +20,14 @@ class SimulatedLedger(Ledger):
     fate: Fate | None = None
     rates: Profile | None = None
     is_quick = False
+    #: What lies under the transaction of a quick schedule: to be empty again, it only rolls back.
+    _image: bytes | None = None
 
     def begin(self, stage: Stage, fate: Fate, rates: Profile, *, is_quick: bool) -> None:
         """Start a schedule with an empty ledger, over the quick connection or the real one."""
         self.stage, self.fate, self.rates = None, None, None
-        self.restore(_empty())
         self.is_quick = is_quick
+        self.restore(_empty())
         self.stage, self.fate, self.rates = stage, fate, rates
 
     def copy(self) -> bytes:
@@ -34,13 +36,19 @@ class SimulatedLedger(Ledger):
 
     def restore(self, copied: bytes) -> None:
         """Put a copy in the place of the ledger."""
-        self.raw.deserialize(copied)
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+        if copied is not self._image:
+            self.raw.deserialize(copied)
+        self._image = copied if self.is_quick else None
+        if self.is_quick:
+            self.raw.execute("BEGIN")
 
     @contextmanager
     def write(self) -> Iterator[Any]:
         """Open the write transaction; around it, and before it commits, the process may end."""
         self._step("write", may_wait=True)
-        with self._quick.transaction("BEGIN IMMEDIATE") if self.is_quick else super().write() as connection:
+        with self._quick.transaction() if self.is_quick else super().write() as connection:
             yield connection
             self._step("commit", may_wait=False)
         self._step("written", may_wait=True)
@@ -49,7 +57,7 @@ class SimulatedLedger(Ledger):
     def read(self) -> Iterator[Any]:
         """Open a transaction that only reads."""
         self._step("read", may_wait=True)
-        with self._quick.transaction("BEGIN") if self.is_quick else super().read() as connection:
+        with self._quick.transaction() if self.is_quick else super().read() as connection:
             yield connection
 
     def _step(self, name: str, *, may_wait: bool) -> None:

@@ -21,8 +21,8 @@ from ucred_pipeline.corrections.settling import LogProof, Settler
 from ucred_pipeline.domain.answers import NO_ANSWER, Answer, Effect, read_answer
 from ucred_pipeline.domain.corrections import Attempt, AttemptState, Correction, CorrectionState, Credit
 from ucred_pipeline.domain.memos import memo_of
+from ucred_pipeline.ledger import correction_rows, history, mirror
 from ucred_pipeline.ledger import corrections as ledger_corrections
-from ucred_pipeline.ledger import history, mirror
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.safety import Signed, open_epoch
 from ucred_pipeline.orchestration import crediting, judgement, pipeline, reading
@@ -73,7 +73,7 @@ def _no_write_ahead() -> list[Patch]:
 
     async def send(self: Issuer, indexer: Any, claimed: Any, request: Any, ceiling: Any) -> None:
         with self._ledger.read() as connection:
-            number = 1 + len(ledger_corrections.attempts_of(connection, claimed.id))
+            number = 1 + len(correction_rows.attempts_of(connection, claimed.id))
         memo = memo_of(claimed.kind, claimed.namespace, claimed.id, number)
         unwritten = Attempt(
             claimed.id, number, AttemptState.SENDING, claimed.account, claimed.amount, memo,
@@ -91,7 +91,7 @@ def _silent_is_planned() -> list[Patch]:
     """Take what was found `sending` for never sent."""
 
     def plan_again(self: CorrectionBook, connection: Any, found: Correction) -> None:
-        attempt = ledger_corrections.live_attempt(connection, found.id)
+        attempt = correction_rows.live_attempt(connection, found.id)
         assert attempt is not None
         self._move_attempt(connection, attempt, AttemptState.NOT_APPLIED, "sender_stopped")
         self._change(connection, found, CorrectionState.PLANNED, "sender_stopped")
@@ -206,7 +206,7 @@ class _Anything:
 
 
 def _claim(connection: Any, found: Correction, _now: datetime) -> None:
-    if found.state is not CorrectionState.PLANNED or ledger_corrections._busy(connection, found.account):
+    if found.state is not CorrectionState.PLANNED or correction_rows.is_busy(connection, found.account):
         raise ledger_corrections.NotNow("account_busy")
 
 
@@ -290,7 +290,7 @@ _GUARDS: Final = (
 
 def _busy_accounts() -> list[Patch]:
     """Let two corrections of an account be under way at once."""
-    return [*_unguarded()[:1], (ledger_corrections, "_busy", lambda *_: False)]
+    return [*_unguarded()[:1], (ledger_corrections, "is_busy", lambda *_: False)]
 
 
 def _unread_copy() -> list[Patch]:

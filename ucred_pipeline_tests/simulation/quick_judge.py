@@ -13,15 +13,8 @@ from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, CorrectionState
 from ucred_pipeline.domain.judging_frames import Evidence
 from ucred_pipeline.domain.memos import TOP_UP
-from ucred_pipeline.ledger.breaks import resolve_orphans, update_breaks
 from ucred_pipeline.ledger.judging_tables import Coverage
-from ucred_pipeline.ledger.purchases import (
-    clear_marks,
-    mark_pending,
-    note_young,
-    refresh_purchases,
-    store_verdicts,
-)
+from ucred_pipeline.ledger.purchases import clear_marks
 from ucred_pipeline.ledger.safety import THE_EPOCH
 from ucred_pipeline.ledger.schema import (
     balances,
@@ -61,16 +54,8 @@ def judge_marked(pipeline: Pipeline) -> None:
     """Judge what is marked, as `orchestration.judgement.judge_marked` does."""
     now = pipeline.clock.now()
     with pipeline.ledger.write() as connection:
-        evidence = judgement._evidence(pipeline, connection, now)
-        coverage = judgement._coverage(pipeline, connection)
-        judgement._mark_what_changed_for_all(pipeline, connection, evidence)
-        refresh_purchases(connection, pipeline.purchase_rules())
-        mark_pending(connection)
-        note_young(connection, judgement._seen_until(evidence, coverage) - pipeline.settings.rules.grace)
-        changed = _changed(connection, evidence, coverage)
-        store_verdicts(connection, changed, now)
-        update_breaks(connection, changed, now)
-        resolve_orphans(connection, now)
+        basis = judgement.gather(pipeline, connection, now)
+        judgement.keep_verdicts(connection, _changed(connection, basis.evidence, basis.coverage), now)
         clear_marks(connection)
 
 

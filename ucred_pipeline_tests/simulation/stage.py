@@ -1,24 +1,24 @@
 """Virtual time, and the processes that take turns on it.
 
-A process is a thread that runs only while it holds the baton, so that one seed is one schedule. Its
-asyncio loop lives on virtual time too: whoever waits hands the baton on.
+A process is a greenlet: it runs until it waits, and nothing else runs meanwhile, so that one seed is one
+schedule. Its asyncio loop lives on virtual time too.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
+
+from greenlet import getcurrent, greenlet
 
 from ucred_pipeline_tests.conftest import NOON
 
 T = TypeVar("T")
-
-#: How long the turn of one process may take in real seconds before the simulation is held to be stuck.
-_STUCK_S: Final = 60
 
 
 class Killed(BaseException):
@@ -83,21 +83,15 @@ class Process:
         self.clock = ProcessClock(stage)
         self.failure: BaseException | None = None
         self._work = work
-        self._thread = threading.Thread(target=self._live, name=name, daemon=True)
-        self._my_turn = threading.Semaphore(0)
-        self._turn_over = threading.Semaphore(0)
+        self._life = greenlet(self._live)
 
     def resume(self) -> None:
         """Let it run until it waits or ends."""
         if self.ended:
             return
         before, self.stage.current = self.stage.current, self
-        if self._thread.ident is None:
-            self._thread.start()
-        else:
-            self._my_turn.release()
-        if not self._turn_over.acquire(timeout=_STUCK_S):
-            raise RuntimeError(f"the process {self.name} does not come to an end of its turn")
+        self._life.parent = getcurrent()
+        self._life.switch()
         self.stage.current = before
         if self.failure is not None:
             self.stage.failed(self, self.failure)
@@ -106,8 +100,10 @@ class Process:
     def sleep(self, seconds: float) -> None:
         """Wait, while the world and the other processes go on."""
         self.stage.after(seconds, self.resume)
-        self._turn_over.release()
-        self._my_turn.acquire()
+        world = self._life.parent
+        assert world is not None
+        with _loop_put_aside():
+            world.switch()
         self.must_live()
 
     def must_live(self) -> None:
@@ -139,7 +135,6 @@ class Process:
                 self.failure = error
         finally:
             self.ended = True
-            self._turn_over.release()
 
 
 @dataclass(slots=True)
@@ -156,6 +151,16 @@ class ProcessClock:
     def monotonic(self) -> float:
         """Seconds that never step."""
         return self.stage.now
+
+
+@contextmanager
+def _loop_put_aside() -> Iterator[None]:
+    """Let the others use asyncio meanwhile: it knows of one running loop for each thread."""
+    loop, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(loop)
+    sys.set_asyncgen_hooks(*hooks)
 
 
 class _Waiting:
