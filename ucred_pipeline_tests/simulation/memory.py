@@ -31,8 +31,15 @@ class SimulatedLedger(Ledger):
         self.stage, self.fate, self.rates = stage, fate, rates
 
     def copy(self) -> bytes:
-        """Make a copy of the whole ledger."""
-        return self.raw.serialize()
+        """Make a copy of the whole ledger; SQLite copies what is committed."""
+        if not self.raw.in_transaction:
+            return self.raw.serialize()
+        self.raw.execute("COMMIT")
+        self._image = None
+        try:
+            return self.raw.serialize()
+        finally:
+            self.raw.execute("BEGIN")
 
     def restore(self, copied: bytes) -> None:
         """Put a copy in the place of the ledger."""
