@@ -14,7 +14,7 @@ from ucred_pipeline_tests.simulation.profiles import Profile, profile_of
 from ucred_pipeline_tests.simulation.stage import Process, Stage
 
 #: In every so many schedules nothing is cut short: the real judge judges, over the real connection.
-_REALLY_EVERY: Final = 97
+_REALLY_EVERY: Final = 997
 _TROUBLED_RUNS: Final = 4
 _CALM_RUNS: Final = 9
 _BETWEEN_RUNS_S: Final = (60, 180, 400, 900, 1500)
