@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -120,8 +120,7 @@ class Rehearsal:
         with (
             mock.patch.object(sys, "argv", ["ucred", "--env-file", str(self.env_file), *arguments]),
             mock.patch.object(opening, "SystemClock", return_value=self.clock),
-            dg.DagsterInstance.ephemeral() as instance,
-            mock.patch.object(dg.DagsterInstance, "from_config", return_value=nullcontext(instance)),
+            mock.patch.object(dg.DagsterInstance, "from_config", _in_memory),
             mock.patch.dict(os.environ, {"DAGSTER_HOME": str(self.dagster_home)}),
             redirect_stdout(out),
             redirect_stderr(err),
@@ -209,6 +208,12 @@ class Rehearsal:
         addresses = (name.removeprefix("acct:user:") for name in self.sandbox.truth.accounts)
         canaries = (self.sandbox.spec.key, self.sandbox.spec.token or "", *addresses)
         return [canary for canary in canaries if canary and canary in text]
+
+
+@contextmanager
+def _in_memory(*_where: str) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
 
 
 def _namespace(memo: str) -> str:
