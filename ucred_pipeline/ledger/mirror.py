@@ -101,11 +101,16 @@ def fallen_balances(connection: Connection, found: Sequence[BalanceReading]) -> 
     ]
 
 
-def store_credit_lines(connection: Connection, current: Sequence[CreditLine]) -> int:
-    """Mirror the lines of the indexer's present life; lines of earlier lives are evidence no more."""
-    rows = [_credit_row(line) for line in current]
+def store_credit_lines(
+    connection: Connection, found: Sequence[CreditLine], since: datetime | None = None
+) -> int:
+    """Mirror the lines of the indexer's present life; lines of earlier lives are evidence no more.
+
+    Nor are those before `since`, which nothing proves to be of the present one.
+    """
+    rows = [_credit_row(line, current=since is None or line.at >= since) for line in found]
     known = dict(connection.execute(_KNOWN_LINES).all())
-    new = [row for row in rows if not known.get(row["key"], False)]
+    new = [row for row in rows if known.get(row["key"]) is not row["current"]]
     upsert(connection, credit_lines, new)
     dropped = {key for key, was_current in known.items() if was_current} - {row["key"] for row in rows}
     gone = _retire_lines(connection, sorted(dropped))
@@ -141,7 +146,7 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
     return row
 
 
-def _credit_row(line: CreditLine) -> dict[str, Any]:
+def _credit_row(line: CreditLine, *, current: bool) -> dict[str, Any]:
     memo = read_memo(line.memo)
     return {
         "key": _key(line.raw),
@@ -154,7 +159,7 @@ def _credit_row(line: CreditLine) -> dict[str, Any]:
         "attempt": memo.attempt if memo else None,
         "new_balance": line.new_balance_wei,
         "state_root": line.state_root,
-        "current": True,
+        "current": current,
     }
 
 

@@ -29,7 +29,7 @@ from ucred_pipeline.ledger.reads import (
     save_read,
     save_window,
 )
-from ucred_pipeline.ledger.safety import HoldKind, Signed, raise_hold
+from ucred_pipeline.ledger.safety import HoldKind, Signed, epoch_opened, raise_hold
 from ucred_pipeline.orchestration import interrupts
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.sources.errors import SourceUnreadable
@@ -328,11 +328,17 @@ def _read_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally) -> dict[s
                 "indexer log", "there is no root to hold it against", "Read the indexer's balances first."
             )
         found = replay(log.lines, audit["root"], audited=from_micros(audit["began_us"]))
-        tally.add(len(log.lines), mirror.store_credit_lines(connection, found.lines))
+        since = None if found.complete else _surely_of_this_epoch(pipeline, connection)
+        tally.add(len(log.lines), mirror.store_credit_lines(connection, found.lines, since))
         proof = _proof(found, audit)
         leave_note(connection, LOG_PROOF, proof)
         _hold_for_lost_rows(pipeline, connection)
     return proof | {"damaged": log.damaged}
+
+
+def _surely_of_this_epoch(pipeline: Pipeline, connection: Connection) -> datetime:
+    """Since when a line is surely no credit of a state that was lost, where the log does not prove it."""
+    return epoch_opened(connection) - timedelta(seconds=pipeline.settings.rules.indexer.clock_skew_s)
 
 
 def _hold_for_lost_rows(pipeline: Pipeline, connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """Evidence of another moment, another state, another life or another hand decides nothing."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -172,6 +173,32 @@ def test_a_new_epoch_voids_the_evidence_of_the_old_life(
 
     assert [world.verdict(name) for name in bought] == [("credited", "receipt")] * 4
     assert [balance(world, address) for address in addresses] == [WEI_PER_UCRED] * 4
+
+
+@pytest.mark.parametrize("debits", [False, True])
+def test_a_log_that_ends_before_the_new_epoch(rehearse: Rehearse, *, debits: bool) -> None:
+    """A log that shows nothing of the new state is no evidence of it: what it tells of was lost."""
+    rules = f"{NO_LIMITS}\n[evidence]\ndebits_possible = {str(debits).lower()}\n"
+    world = rehearse(rules, purchases=0, special_cases=False)
+    bought = [
+        world.sandbox.purchase("credited", email=f"c{number}@example.com", age=3 * DAY) for number in (1, 2)
+    ]
+    assert world.reconcile().document["verdicts"]["credited"] == 2
+    log = Path(world.variables["UCRED_INDEXER_LOG"])
+    told = log.read_text(encoding="utf-8")
+    world.sandbox.restart_indexer()
+    world.later()
+    assert world.reconcile().code == 4
+    world.sandbox.credit(world.sandbox.purchase("lacking_indexer_down", email=VICTIM, age=2 * DAY))
+    world.later()
+    assert world.ucred("release", "--new-epoch", *SIGNED).code == 0
+    log.write_text(told, encoding="utf-8")
+    world.later()
+
+    world.reconcile(apply=False)
+
+    verdicts = {world.verdict(name)[0] for name in bought}
+    assert verdicts == ({"ambiguous"} if debits else {"lacking"})
 
 
 @pytest.mark.parametrize("new_epoch", [False, True])
