@@ -280,7 +280,7 @@ def breaks(context: click.Context, kind: str | None, form: str) -> None:
     elif form == "csv":
         click.echo(csv_text(found), nl=False)
     else:
-        _show(table(found), context.obj)
+        _show(table(found, kind), context.obj)
 
 
 @cli.command()

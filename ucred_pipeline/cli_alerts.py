@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -99,13 +100,20 @@ def silence(context: click.Context, name: str, span: timedelta, reason: str, by:
 
     with open_pipeline(context.obj) as pipeline, pipeline.ledger.write() as connection:
         signed = _signed(pipeline, by, reason)
-        found = [one.key for one in find_alerts(connection, name)]
-        if name not in NAMES | {EVERYTHING} | set(found):
-            raise click.UsageError(
-                f"there is no alert {name}; name one of: {', '.join(sorted(NAMES))}, an alert's id, or all"
-            )
+        if name not in NAMES | {EVERYTHING}:
+            name = _only_id(name, [one.key for one in find_alerts(connection, name)])
         begin(connection, name, signed.at + span, signed)
     click.echo(f"Nothing is sent of {name} until {signed.at + span:%Y-%m-%d %H:%M} UTC.")
+
+
+def _only_id(beginning: str, found: Sequence[str]) -> str:
+    """The one id that begins so."""
+    if len(found) > 1:
+        raise click.UsageError(f"more than one alert begins with {beginning}; name more of it")
+    if not found:
+        names = ", ".join(sorted(NAMES))
+        raise click.UsageError(f"there is no alert {beginning}; name one of: {names}, an alert's id, or all")
+    return found[0]
 
 
 @alerts.command()

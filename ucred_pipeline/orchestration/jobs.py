@@ -1,5 +1,6 @@
 """The jobs, and the schedule that heals what an outage skipped."""
 
+from datetime import datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -17,7 +18,7 @@ from ucred_pipeline.orchestration.assets import (
     queue_told,
 )
 from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets
-from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, today
+from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG, scope_tag, today
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.orchestration.retrying import Retried
 
@@ -106,6 +107,13 @@ def _ask_for_all_open(day: str) -> dg.RunRequest:
 def ask_for_day(day: str, run_key: str) -> dg.RunRequest:
     """Ask for a run that reads one day whole, and credits what lacks on it."""
     return dg.RunRequest(run_key=run_key, partition_key=day, run_config=may_send())
+
+
+def ask_for_range(days: Days, run_key: str, now: datetime) -> dg.RunRequest:
+    """Ask for one run that reads several days whole: Dagster takes it for one of the present day."""
+    return dg.RunRequest(
+        run_key=run_key, partition_key=today(now), tags={SCOPE_TAG: scope_tag(days)}, run_config=may_send()
+    )
 
 
 def may_send(*, apply: bool = True) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The desk of alerts: looks at the measures, keeps what follows in the ledger, and has it delivered."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,30 +9,24 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.alert_routes import AlertRoute, Routes, read_routes
 from ucred_pipeline.domain.alert_states import (
-    Advanced,
     Alert,
-    Event,
     Look,
     Manners,
-    Notice,
-    Silenced,
     advance,
 )
 from ucred_pipeline.domain.alerts import EVERY, Severity
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.ledger.alerts import (
     EVERYTHING,
-    Message,
     forget_messages,
     may_look,
-    new_routes,
     post,
     read_alerts,
     save_alerts,
     silences_at,
 )
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.reporting.alert_texts import message_of
+from ucred_pipeline.reporting.alert_recipients import Recipients
 from ucred_pipeline.reporting.notifications import Patience, deliver
 from ucred_pipeline.reporting.observations import look_at
 from ucred_pipeline.reporting.terminal import counted
@@ -86,39 +80,13 @@ class Desk:
 
         advanced = advance(before, found, silenced, manners_of(self.settings.rules), now)
         save_alerts(connection, before, advanced.alerts)
-        new = new_routes(connection, (route.key for route in routes))
-        newcomers = [route for route in routes if route.key in new]
-        messages = [
-            *_messages(_missed_by_newcomers(before, advanced, silenced), newcomers, now),
-            *_messages(advanced.notices, routes, now),
-        ]
+        recipients = Recipients.of(connection, routes, now)
+        noticed = {notice.alert.key for notice in advanced.notices}
+        others = [alert for key, alert in advanced.alerts.items() if key not in noticed]
+        messages = recipients.catching_up(others, silenced) + recipients.messages(advanced.notices)
         post(connection, messages, now)
         forget_messages(connection, now)
         return advanced.alerts
-
-
-def _missed_by_newcomers(before: Mapping[str, Alert], advanced: Advanced, silenced: Silenced) -> list[Notice]:
-    """What fires and was announced before a route was there, of which it is told now."""
-    told_now = {notice.alert.key for notice in advanced.notices}
-    return [
-        Notice(Event.FIRING, alert)
-        for key, alert in advanced.alerts.items()
-        if key in before
-        and alert.is_firing
-        and alert.is_announced
-        and key not in told_now
-        and alert.acknowledged is None
-        and not silenced(alert)
-    ]
-
-
-def _messages(notices: Iterable[Notice], routes: Sequence[AlertRoute], now: datetime) -> list[Message]:
-    return [
-        message_of(notice, route.key, now)
-        for notice in notices
-        for route in routes
-        if route.takes(notice.alert.severity)
-    ]
 
 
 def routes_of(settings: Settings) -> Routes:

@@ -42,9 +42,11 @@ def document_of(found: Sequence[Break], now: datetime) -> dict[str, Any]:
     return {"breaks": [_told(one, now) for one in found]}
 
 
-def table(document: Mapping[str, Any]) -> RenderableType:
-    """Lay out a document of breaks for a terminal."""
+def table(document: Mapping[str, Any], kind: str | None = None) -> RenderableType:
+    """Lay out a document of breaks, of one kind or of all, for a terminal."""
     rows = document["breaks"]
+    if not rows and kind is not None:
+        return plain(f"No open breaks of the kind {kind}; `ucred breaks` lists those of every kind.")
     if not rows:
         return plain("No open breaks: nothing waits for attention.")
     grid = Table(box=None, padding=(0, 2, 0, 0))

@@ -35,12 +35,16 @@ def _opening(run: Run) -> Text:
     if told["from"] or told["to"]:
         days = f"{told['from'] or 'the beginning'} to {told['to'] or 'today'}"
     seconds = ((run.finished or run.began) - run.began) / timedelta(seconds=1)
-    mode = (
-        "credits were sent where they lacked"
-        if told["mode"] == "apply"
-        else "nothing was sent: this was a plan"
-    )
-    return Text(f"Reconciled {days} in {seconds:.1f} s; {mode}.\n")
+    return Text(f"Reconciled {days} in {seconds:.1f} s; {_sent(told)}.\n")
+
+
+def _sent(told: Mapping[str, Any]) -> str:
+    counts, held = told["corrections"], bool(told["hold"])
+    if told["mode"] != "apply":
+        return "nothing was sent: this was a plan"
+    if counts["confirmed"] or counts["refused"] or counts["in_doubt"]:
+        return "credits were sent, and others held back" if held else "credits were sent where they lacked"
+    return "nothing was sent: it is held back" if held else "nothing had to be sent"
 
 
 def _verdicts(counts: Mapping[str, int]) -> Table:

@@ -140,6 +140,18 @@ def test_an_alert_is_silenced(world: Rehearsal, receiver: Receiver) -> None:
     assert "[CRITICAL] UCRED over_credit" in receiver.titles
 
 
+def test_one_alert_is_silenced_by_the_beginning_of_its_id(world: Rehearsal) -> None:
+    """As an acknowledgement does, a silence takes as much of an id as names one alert."""
+    tick(world, 3)
+    firing = world.ucred("alerts", "--json").document["alerts"]
+    chosen = next(one for one in firing if one["name"] == "over_credit")
+
+    assert world.ucred("alerts", "silence", chosen["id"][:12], "--for", "1h", *SIGNED).code == 0
+
+    states = {one["id"]: one["state"] for one in world.ucred("alerts", "--json").document["alerts"]}
+    assert [name for name, state in states.items() if state == "silenced"] == [chosen["id"]]
+
+
 MISTAKES: Final[Mapping[tuple[str, ...], str]] = {
     ("ack", "alr_0000000000000000", "--by", "Ida"): "no alert alr_0000000000000000 fires",
     ("ack", "alr_", "--by", "Ida"): "more than one alert begins with alr_",
@@ -150,7 +162,8 @@ MISTAKES: Final[Mapping[tuple[str, ...], str]] = {
     ("silence", "over_credit", "--for", "0h", *SIGNED): "is not a time",
     ("silence", "over_credit", "--for", "2 weeks", *SIGNED): "is not a time",
     ("silence", "mint_sucess", "--for", "2h", *SIGNED): "there is no alert mint_sucess",
-    ("silence", "alr_", "--for", "2h", *SIGNED): "there is no alert alr_",
+    ("silence", "alr_", "--for", "2h", *SIGNED): "more than one alert begins with alr_",
+    ("silence", "alr_x", "--for", "2h", *SIGNED): "there is no alert alr_x",
     ("test", "--severity", "grave"): "--severity",
     ("resolve", "x"): "resolve",
 }

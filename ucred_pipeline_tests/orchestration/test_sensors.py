@@ -113,10 +113,10 @@ def test_a_late_change_asks_for_its_old_day(
 
 
 def test_at_most_a_dozen_old_days(world: Rehearsal, instance: dg.DagsterInstance) -> None:
-    """The oldest first, none that is under way or not in the calendar; a failure gives a new key."""
+    """The oldest first, none that is under way; a failure gives a new key."""
     now, names = world.clock.now(), [f"2025-03-{number:02}" for number in range(1, 16)]
     with world.ledger() as ledger, ledger.write() as connection:
-        note_changed(connection, [*names, "1999-12-31"], now)
+        note_changed(connection, names, now)
     run_of(instance, "STARTED", {"dagster/partition": names[0]})
 
     found = tick(world, instance, "dirty_days").run_requests
@@ -133,6 +133,35 @@ def test_at_most_a_dozen_old_days(world: Rehearsal, instance: dg.DagsterInstance
     world.later(timedelta(hours=1))
     (red,) = tick(world, instance, "dirty_days").run_requests
     assert red.run_key != found[0].run_key
+
+
+def test_days_before_the_calendar_are_asked_for_as_well(
+    world: Rehearsal, instance: dg.DagsterInstance, run_job: RunJob
+) -> None:
+    """A range that failed and begins before the first day is green again; what is in a row is one run."""
+    run_job(world)
+    now, names = world.clock.now(), ["2023-12-29", "2023-12-30", "2023-12-31", "2024-01-01"]
+    with world.ledger() as ledger, ledger.write() as connection:
+        note_failed(connection, scope_of(names, {}), now, Outcome.SOURCE_UNREADABLE)
+        note_changed(connection, ["1999-12-31"], now)
+    world.later(timedelta(hours=1))
+
+    asked = tick(world, instance, "dirty_days").run_requests
+
+    assert [one.tags.get(SCOPE_TAG) for one in asked] == [
+        "1999-12-31..1999-12-31",
+        "2023-12-29..2023-12-31",
+        None,
+    ]
+    assert asked[-1].partition_key == "2024-01-01"
+    assert [one.run_key for one in asked] == [
+        one.run_key for one in tick(world, instance, "dirty_days").run_requests
+    ]
+    for one in asked:
+        run_job(world, partition_key=one.partition_key, tags=dict(one.tags))
+    with world.ledger() as ledger, ledger.read() as connection:
+        assert failed_days(connection) == []
+    assert tick(world, instance, "dirty_days").run_requests == []
 
 
 @pytest.mark.parametrize(

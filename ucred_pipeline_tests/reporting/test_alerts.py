@@ -445,3 +445,107 @@ def test_a_route_stays_the_same_with_other_tags() -> None:
 
     assert one.key == other.key
     assert other.severities == {Severity.CRITICAL, Severity.WARNING}
+
+
+def let_go(watch: Watch) -> None:
+    """End the hold of a person, and look until that is told."""
+    with watch.ledger.write() as connection:
+        release_holds(connection, Signed("Ida", watch.clock.now(), "well again"))
+    watch.minutes(4)
+
+
+HELD = "[WARNING] UCRED held_by_person"
+LET_GO = "[RESOLVED] UCRED held_by_person"
+
+
+def test_a_route_that_takes_more_is_told_of_what_fires(watch: Watch, receiver: Receiver) -> None:
+    """Whoever is to be told of warnings from now on is told of those that fire, and of their end."""
+    with Receiver() as other:
+        narrow = watch.routed(f"critical={receiver.url()}", other.url())
+        TROUBLES["held_by_person"](watch.ledger)
+        narrow.minutes(3)
+        assert receiver.titles == []
+
+        wide = watch.routed(receiver.url(), other.url())
+        wide.minutes(3)
+        assert receiver.titles == other.titles == [HELD]
+
+        let_go(wide)
+        assert receiver.titles == other.titles == [HELD, LET_GO]
+
+
+def test_the_end_goes_to_whoever_was_told_of_the_beginning(watch: Watch, receiver: Receiver) -> None:
+    """A route that takes less by now, or is missing at the time, leaves no incident open for ever."""
+    with Receiver() as missing:
+        both = watch.routed(receiver.url(), missing.url())
+        TROUBLES["held_by_person"](watch.ledger)
+        both.minutes(3)
+
+        let_go(watch.routed(f"critical={receiver.url()}"))
+        assert receiver.titles == [HELD, LET_GO]
+        assert missing.titles == [HELD]
+
+        both.minutes(1)
+        assert missing.titles == [HELD, LET_GO]
+
+
+def test_a_route_that_was_not_told_hears_of_no_end(watch: Watch, receiver: Receiver) -> None:
+    """One that is added while an alert is acknowledged hears neither of its beginning nor of its end."""
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(3)
+    with watch.ledger.write() as connection:
+        (found,) = find_alerts(connection, "held_by_person")
+        acknowledge(connection, found, Signed("Ida", watch.clock.now(), "on purpose"))
+    with Receiver() as new:
+        both = watch.routed(receiver.url(), new.url())
+        both.minutes(3)
+        let_go(both)
+
+        assert new.titles == []
+        assert receiver.titles == [HELD, LET_GO]
+
+
+def test_a_route_that_returns_is_told_of_what_fires(watch: Watch, receiver: Receiver) -> None:
+    """What began while an address was missing is told once it is back; a clock set back adds none."""
+    with Receiver() as other:
+        both = watch.routed(receiver.url(), other.url())
+        both.minutes(1)
+        TROUBLES["held_by_person"](watch.ledger)
+        watch.minutes(3)
+        watch.clock.advance(-2 * HOUR)
+
+        both.minutes(5)
+        assert other.titles == receiver.titles == [HELD]
+
+        both.minutes(2 * 60)
+        assert other.titles == receiver.titles == [HELD]
+
+
+def test_a_route_that_is_added_in_a_silence_is_told_after_it(watch: Watch, receiver: Receiver) -> None:
+    """When the silence ends, what still fires is told to those who do not know of it yet."""
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(3)
+    with watch.ledger.write() as connection:
+        silence(connection, "all", watch.clock.now() + HOUR / 2, Signed("Ida", watch.clock.now(), "night"))
+    with Receiver() as new:
+        both = watch.routed(receiver.url(), new.url())
+        both.minutes(20)
+        assert new.titles == []
+
+        both.minutes(20)
+        assert new.titles == receiver.titles == [HELD]
+
+
+def test_the_end_of_what_was_told_long_ago(watch: Watch, receiver: Receiver) -> None:
+    """The outbox forgets after a month whom it told: the end of an older alert goes to all that take it."""
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(2)
+    with watch.ledger.write() as connection:
+        (found,) = find_alerts(connection, "held_by_person")
+        acknowledge(connection, found, Signed("Ida", watch.clock.now(), "for long"))
+    watch.away(40 * troubles.DAY).minutes(2)
+    assert "reconciliation_stale" not in watch.firing()
+
+    let_go(watch)
+
+    assert receiver.titles == [HELD, LET_GO]

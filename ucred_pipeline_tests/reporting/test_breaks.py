@@ -92,7 +92,15 @@ def test_table_names_every_break(world: World) -> None:
 
 def test_no_breaks() -> None:
     """Nothing open is said, not shown as an empty table."""
-    assert "No open breaks" in shown(table({"breaks": []}))
+    assert "nothing waits for attention" in shown(table({"breaks": []}))
+
+
+def test_no_breaks_of_a_kind() -> None:
+    """Where none of one kind is open, nothing is said of the others but where they are listed."""
+    text = shown(table({"breaks": []}, "lacking"))
+
+    assert "No open breaks of the kind lacking" in text
+    assert "nothing waits" not in text
 
 
 def test_markup_and_control_codes_are_text() -> None:
