@@ -59,6 +59,8 @@ def courses_of(rule: AlertRule, limits: Thresholds) -> Iterator[Course]:
                 yield _none_yet(condition, limit)
         case Counted():
             yield _counted(condition, limit)
+        case ShareAbove() if not _share(rule, limits):
+            return  # one that fails is bad until it has left the window: `window_course`
         case ShareAbove():
             yield _barely_above_the_share(rule, limits)
             yield _all_of_just_enough(rule, limits)

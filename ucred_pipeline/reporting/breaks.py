@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -28,8 +29,9 @@ FIELDS: Final = (
     "first_seen",
     "age_s",
 )
-#: What a spreadsheet would read as the beginning of a formula.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+#: Before what a spreadsheet would read as a formula: at the beginning of a cell, and after what it may take
+#: for the end of one, which is a semicolon where the comma is for decimals, a tab, or the end of a line.
+_FORMULA: Final = re.compile(r"^(?=[\t\r\n])|(?:^|(?<=[;\t\r\n]))(?=[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 def document(connection: Connection, kind: str | None, now: datetime) -> dict[str, Any]:
@@ -101,5 +103,4 @@ def _reasons(rows: list[Mapping[str, Any]]) -> list[RenderableType]:
 
 
 def _cell(value: object) -> str:
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub("'", "" if value is None else str(value))

@@ -68,6 +68,24 @@ def test_every_page_at_every_width(
             sound(found, address)
 
 
+def test_it_reflows_on_the_narrowest_screen(browser: Browser, address: str, paths: list[str]) -> None:
+    """At 320 px, which is 1280 px at 400%, nothing scrolls sideways."""
+    for path in paths:
+        with visit(browser, address + path, viewport={"width": 320, "height": 900}) as found:
+            assert found.overflow() == 0
+
+
+def test_it_prints_dark_on_white(browser: Browser, address: str) -> None:
+    """Whatever the screen looks like, on paper the ink is dark."""
+    with visit(browser, address, color_scheme="dark") as found:
+        found.page.emulate_media(media="print", color_scheme="dark")
+        inks = found.page.evaluate(
+            "['color', 'backgroundColor'].map(of => getComputedStyle(document.body)[of])"
+        )
+
+    assert inks == ["rgb(25, 28, 36)", "rgb(244, 246, 249)"]
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_held_and_in_doubt(browser: Browser, withheld: World, doubtful: World, scheme: str) -> None:
     """The pages of a held plan and of doubts are as sound as those of a good day."""

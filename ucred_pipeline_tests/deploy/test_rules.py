@@ -50,6 +50,7 @@ def test_the_tests_of_the_rules_pass(promtool: Program) -> None:
         Thresholds(mint_success_percent=99.95, mint_success_window_hours=24, mint_success_from_purchases=7),
         Thresholds(mint_success_percent=33.3, mint_latency_s=5, retry_queue=2_000_001, missing_purchases=3),
         Thresholds(stale_s=10_811, doubt_age_s=1_234_567, missing_age_s=90_061, route_backlog_s=45),
+        Thresholds(mint_success_percent=100),
         Thresholds(mint_success_window_hours=1, failed_runs=4, failed_runs_window_hours=6),
     ],
 )

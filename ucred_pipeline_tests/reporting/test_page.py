@@ -323,6 +323,24 @@ def test_alerts_are_shown_once_somebody_evaluates_them(
     assert "Resolved Retry queue long 14 wait resolved 0 s ago" in text
 
 
+@pytest.mark.parametrize("minutes", [10, 11])
+def test_alerts_that_nobody_evaluates_are_no_good_news(
+    sqlite_ledger: Ledger, ledger_page: httpx.Client, minutes: int
+) -> None:
+    """Where the sensor has stopped, that nothing fires is said of then, and the first line is a warning."""
+    with sqlite_ledger.write() as connection:
+        may_look(connection, NOON - timedelta(minutes=minutes), timedelta(hours=1))
+        ran(connection)
+        judged(connection)
+    html, late = ledger_page.get("/").text, minutes > 10
+
+    assert (
+        "The alerts have not been evaluated for 11 min. 0 alerts were firing 11 min ago." in words(html)
+    ) == late
+    assert ("0 alerts are firing." in html) == (not late)
+    assert ('<div class="headline warning">' in html) == late
+
+
 # Breaks and purchases
 
 
@@ -351,6 +369,27 @@ def test_many_breaks_are_on_pages(sqlite_ledger: Ledger, ledger_page: httpx.Clie
         address = onward[1].replace("&amp;", "&") if onward else ""
 
     assert len(found) == len(set(found)) == 120
+
+
+@pytest.mark.parametrize("asked", [{"kind": "over-credited"}, {"age": "1h"}, {"kind": "lacking\0"}])
+def test_a_misspelt_filter_is_refused(client: httpx.Client, asked: dict[str, str]) -> None:
+    """A list of some is never answered with all of them, least of all as a file that says nothing of it."""
+    answers = [client.get(path, params=asked) for path in ("/breaks", "/breaks.csv")]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert "There is no such kind, or no such age, of breaks." in answers[0].text
+    assert client.get("/breaks", params={"kind": "", "age": ""}).status_code == 200
+
+
+def test_a_page_beyond_the_end_leads_back(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
+    """Where what came next was resolved meanwhile, there is no claim that nothing is open."""
+    with sqlite_ledger.write() as connection:
+        lacking(connection, 1)
+    html = ledger_page.get("/breaks", params={"after": f"{10**17}~brk_z"}).text
+
+    assert "No further break is like that" in html
+    assert "No open break is like that" not in html
+    assert 'href="/breaks?sort=oldest">First page' in html
 
 
 def test_csv_is_what_the_command_writes(world: World, client: httpx.Client) -> None:
@@ -525,6 +564,29 @@ def test_no_cell_is_a_formula(sqlite_ledger: Ledger, ledger_page: httpx.Client, 
     row = next(csv.DictReader(io.StringIO(ledger_page.get("/breaks.csv").text, newline="")))
 
     assert row["namespace"] == f"'{opening}1+1"
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("kim;=1+1", "kim;'=1+1"),
+        ('kim; "=1+1"', 'kim;\' "=1+1"'),
+        ("kim\t@x", "kim\t'@x"),
+        ("kim\n+1", "kim\n'+1"),
+        ("\N{FULLWIDTH EQUALS SIGN}1+1", "'\N{FULLWIDTH EQUALS SIGN}1+1"),
+        ("kim+x;y-z=@w", "kim+x;y-z=@w"),
+    ],
+)
+def test_no_part_of_a_cell_is_a_formula(
+    sqlite_ledger: Ledger, ledger_page: httpx.Client, name: str, told: str
+) -> None:
+    """Where a spreadsheet parts cells by semicolons or tabs, what follows one is text as well."""
+    with sqlite_ledger.write() as connection:
+        lacking(connection, 1)
+        connection.execute(update(purchases).values(namespace=name))
+    row = next(csv.DictReader(io.StringIO(ledger_page.get("/breaks.csv").text, newline="")))
+
+    assert row["namespace"] == told
 
 
 def test_an_endless_reason_is_cut(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:

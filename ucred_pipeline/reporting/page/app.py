@@ -1,16 +1,17 @@
 """The pages, /metrics and /healthz over HTTP; nothing here writes."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlencode
 
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -48,7 +49,17 @@ from ucred_pipeline.settings import Rules
 _PAGE: Final = 50
 _MOST_FOUND: Final = 200
 _LONGEST_SEARCH: Final = 4096
+#: Within this the one field of the search has come.
+_PATIENCE_S: Final = 2.0
+#: Whoever looks waits in turn for one of these; /metrics and /healthz wait behind nobody.
+_PAGES_AT_ONCE: Final = 8
 _A_YEAR: Final = "private, max-age=31536000, immutable"
+_REFUSALS: Final[Mapping[int, str]] = {
+    400: "There is no such kind, or no such age, of breaks.",
+    404: "There is no such page.",
+    405: "This address does not take such requests.",
+    408: "The search did not come whole.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +77,16 @@ class Pages:
     def __init__(self, shown: Shown) -> None:
         self._shown = shown
         self._looks = Looks(shown.rules.serve.dagster_url)
+        self._turns = CapacityLimiter(_PAGES_AT_ONCE)
 
     def application(self) -> Starlette:
         """Put the pages at their addresses; none of them ever holds a customer's."""
         routes = [
-            Route("/", self._first),
-            Route("/breaks", self._breaks),
-            Route("/breaks.csv", self._csv),
-            Route("/breaks/{name}", self._break),
-            Route("/purchases/{name:path}", self._purchase),
+            Route("/", self._in_turn(self._first)),
+            Route("/breaks", self._in_turn(self._breaks)),
+            Route("/breaks.csv", self._in_turn(self._csv)),
+            Route("/breaks/{name}", self._in_turn(self._break)),
+            Route("/purchases/{name:path}", self._in_turn(self._purchase)),
             Route("/search", self._search, methods=["POST"]),
             Route("/metrics", self._metrics),
             Route("/healthz", self._health),
@@ -82,6 +94,16 @@ class Pages:
         ]
         handlers: dict[Any, Any] = {HTTPException: self._refused, Exception: self._fault}
         return Starlette(routes=routes, exception_handlers=handlers)
+
+    def _in_turn(
+        self, page: Callable[[Request], Response]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Make a page in a thread, a few at a time."""
+
+        async def answered(request: Request) -> Response:
+            return await to_thread.run_sync(page, request, limiter=self._turns)
+
+        return answered
 
     def _first(self, request: Request) -> Response:
         span = _chosen(Span, request.query_params.get("range")) or Span.DAY
@@ -119,8 +141,10 @@ class Pages:
         return self._read(answer)
 
     def _csv(self, request: Request) -> Response:
+        wanted = _filter_of(request)
+
         def answer(connection: Connection, now: datetime) -> Response:
-            found = breaks_that_match(connection, _filter_of(request), now)
+            found = breaks_that_match(connection, wanted, now)
             name = f"ucred-breaks-{now:%Y-%m-%dT%H%M%SZ}.csv"
             headers = {"Content-Disposition": f'attachment; filename="{name}"'}
             text = csv_text(document_of(found, now))
@@ -168,7 +192,7 @@ class Pages:
 
     async def _search(self, request: Request) -> Response:
         name = await _searched(request)
-        return await run_in_threadpool(self._found, name)
+        return await to_thread.run_sync(self._found, name, limiter=self._turns)
 
     def _found(self, name: str) -> Response:
         def answer(connection: Connection, now: datetime) -> Response:
@@ -227,8 +251,8 @@ class Pages:
         return self._html("unknown.html", status, told=told, now=self._shown.clock.now())
 
     def _refused(self, _request: Request, error: HTTPException) -> Response:
-        told = {404: "There is no such page.", 405: "This address does not take such requests."}
-        answer = self._unknown(told.get(error.status_code, "This cannot be answered."), error.status_code)
+        told = _REFUSALS.get(error.status_code, "This cannot be answered.")
+        answer = self._unknown(told, error.status_code)
         answer.headers.update(error.headers or {})
         return answer
 
@@ -243,10 +267,12 @@ def _chosen(choices: Any, name: str | None) -> Any:
 
 
 def _filter_of(request: Request) -> BreakFilter:
-    kind = request.query_params.get("kind")
-    return BreakFilter(
-        kind=kind if kind in KINDS else None, band=_chosen(AgeBand, request.query_params.get("age"))
-    )
+    """Read what is looked at; what is misspelt is refused, or a list of some would be one of all."""
+    kind, age = (request.query_params.get(name) or None for name in ("kind", "age"))
+    band = _chosen(AgeBand, age)
+    if (kind is not None and kind not in KINDS) or (age is not None and band is None):
+        raise HTTPException(400)
+    return BreakFilter(kind, band)
 
 
 def _query(**told: str | None) -> str:
@@ -255,13 +281,22 @@ def _query(**told: str | None) -> str:
 
 async def _searched(request: Request) -> str:
     """Read the one field of the form; a customer's address never stands in a URL."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            body = await _body(request)
+    except (ClientDisconnect, TimeoutError):
+        raise HTTPException(408) from None
+    fields = parse_qs(body.decode(errors="replace"))
+    return _without_nul(fields.get("name", [""])[0].strip())
+
+
+async def _body(request: Request) -> bytes:
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _LONGEST_SEARCH:
             raise HTTPException(413)
-    fields = parse_qs(body.decode(errors="replace"))
-    return _without_nul(fields.get("name", [""])[0].strip())
+    return body
 
 
 def _without_nul(name: str) -> str:

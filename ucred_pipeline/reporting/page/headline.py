@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
+from ucred_pipeline.domain.alerts import EVERY
 from ucred_pipeline.domain.thresholds import STALE, Reading
 from ucred_pipeline.ledger.plans import Withheld
 from ucred_pipeline.ledger.runs import FAILED, Outcome, Run
@@ -13,6 +15,9 @@ from ucred_pipeline.reporting.page.figures import Figure, State
 from ucred_pipeline.reporting.page.words import age, ago, lies_ahead, words
 from ucred_pipeline.reporting.terminal import counted, lasting
 from ucred_pipeline.settings import Thresholds
+
+#: Alerts that nobody has evaluated for so long say nothing of now.
+_ALERTS_LATE: Final = 10 * EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ def headline(standing: Standing, now: datetime) -> Headline:
         told = "Start with `ucred doctor`, then `ucred reconcile`."
         return Headline(State.UNKNOWN, "Nothing has run yet.", told, "no data")
     state, word = _state(standing, now)
-    return Headline(state, word, _sentence(standing), _age(standing, now))
+    return Headline(state, word, _sentence(standing, now), _age(standing, now))
 
 
 def _state(standing: Standing, now: datetime) -> tuple[State, str]:
@@ -73,6 +78,9 @@ def _grave(standing: Standing, now: datetime) -> Iterator[tuple[State, str]]:
         yield State.WARNING, "A plan is withheld and waits for an approval."
     if standing.newest is not None and standing.newest.outcome is Outcome.HELD:
         yield State.WARNING, "The last run was held: nothing more was sent."
+    if standing.alerts is not None and _is_late(standing.alerts, now):
+        lasted = age(standing.alerts.looked, now)
+        yield State.WARNING, f"The alerts have not been evaluated for {lasted}."
 
 
 def _of_the_figures(standing: Standing) -> tuple[State, str]:
@@ -93,15 +101,18 @@ def _is_stale(run: Run, limits: Thresholds, now: datetime) -> bool:
     return bool(STALE.is_bad(lasted, limits.by_key))
 
 
+def _is_late(alerts: SeenAlerts, now: datetime) -> bool:
+    return now - alerts.looked > _ALERTS_LATE
+
+
 def _end(run: Run) -> datetime:
     return run.finished or run.began
 
 
-def _sentence(standing: Standing) -> str:
+def _sentence(standing: Standing, now: datetime) -> str:
     told = []
     if standing.alerts is not None:
-        firing = standing.alerts.count
-        told.append(f"{counted(firing, 'alert')} {'is' if firing == 1 else 'are'} firing.")
+        told.append(_of_the_alerts(standing.alerts, now))
     opened = standing.open_breaks
     told.append(f"{counted(opened, 'break')} {'is' if opened == 1 else 'are'} open.")
     for state in (State.CRITICAL, State.WARNING):
@@ -109,6 +120,14 @@ def _sentence(standing: Standing) -> str:
         if named:
             told.append(f"{state.text}: {', '.join(named)}.")
     return " ".join(told)
+
+
+def _of_the_alerts(alerts: SeenAlerts, now: datetime) -> str:
+    """Say how many fire, or did when somebody looked last."""
+    firing, is_one = counted(alerts.count, "alert"), alerts.count == 1
+    if _is_late(alerts, now):
+        return f"{firing} {'was' if is_one else 'were'} firing {ago(alerts.looked, now)}."
+    return f"{firing} {'is' if is_one else 'are'} firing."
 
 
 def _age(standing: Standing, now: datetime) -> str:

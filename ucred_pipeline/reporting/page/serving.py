@@ -11,11 +11,12 @@ import uvicorn
 from ucred_pipeline.domain.clock import SystemClock
 from ucred_pipeline.ledger.reader import LedgerReader
 from ucred_pipeline.reporting.page.app import Pages, Shown
+from ucred_pipeline.reporting.page.connections import PromptProtocol
 from ucred_pipeline.reporting.page.guard import Guard
 from ucred_pipeline.settings import Settings, SettingsError
 
 _SHORTEST_TOKEN: Final = 16
-_MOST_AT_ONCE: Final = 64
+_MOST_CONNECTIONS: Final = 256
 
 
 def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -32,11 +33,13 @@ def server(pages: Pages, token: str | None, host: str) -> uvicorn.Server:
     """Put the pages behind their guard."""
     config = uvicorn.Config(
         Guard(pages.application(), token, host),
+        http=PromptProtocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
         lifespan="off",
-        limit_concurrency=_MOST_AT_ONCE,
+        limit_concurrency=_MOST_CONNECTIONS,
         timeout_graceful_shutdown=3,
     )
     return uvicorn.Server(config)
