@@ -62,7 +62,7 @@ def _engine(url: URL) -> Engine:
             url.set(drivername="postgresql+psycopg"),
             connect_args={"options": only_reads, "connect_timeout": 3},
             hide_parameters=True,
-            pool_pre_ping=True,
+            poolclass=NullPool,  # a kept connection to a server that hangs would be waited for without end
             isolation_level="REPEATABLE READ",
         )
         event.listen(

@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import URL, create_engine, text
 from sqlalchemy.exc import DBAPIError
@@ -16,6 +17,7 @@ from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.reader import LedgerReader
 from ucred_pipeline.ledger.reads import leave_note, note
 from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline_tests.postgresql import PostgreSQL
 
 
 @contextmanager
@@ -46,6 +48,23 @@ def test_reads_what_is_committed(ledger_url: str) -> None:
             after = note(looking, "seen")
 
     assert (before, during, after) == (1, 1, 2)
+
+
+def test_a_server_that_hangs_is_not_waited_for(postgresql: PostgreSQL, postgresql_url: str) -> None:
+    """Where PostgreSQL stops to answer, who looks is told within seconds, also who looked before."""
+    server = psutil.Process(int((postgresql.folder / "data" / "postmaster.pid").read_text().split()[0]))
+    with reading(postgresql_url) as reader:
+        with reader.read() as connection:
+            assert current_epoch(connection) == 1
+        server.suspend()
+        began = time.monotonic()
+        try:
+            with pytest.raises(LedgerUnusable, match="cannot be read"), reader.read():
+                pass
+        finally:
+            server.resume()
+
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

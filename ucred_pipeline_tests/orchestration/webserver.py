@@ -86,7 +86,7 @@ class Webserver:
     def ask(self, query: str, **variables: Any) -> Any:
         """Ask, and give the data of the answer."""
         body = {"query": query, "variables": variables}
-        answer = httpx.post(f"{self.address}/graphql", json=body, timeout=60, trust_env=False).json()
+        answer = httpx.post(f"{self.address}/graphql", json=body, timeout=900, trust_env=False).json()
         assert "errors" not in answer, answer
         return answer["data"]
 
