@@ -40,8 +40,8 @@ class Alert:
     """An alert as it stands.
 
     `fired` is when it last began to fire, and `resolved` when that ended. It `is_announced` from the notice
-    of its firing until the one of its end; `announced` is when it last was. A `withheld` alert fires, and
-    is not announced because there are too many.
+    of its firing until the one of its end; `announced` is when it last was. Where it has begun to fire anew
+    since, it has no `remind_at`. A `withheld` alert fires, and is not announced because there are too many.
     """
 
     key: str
@@ -64,6 +64,11 @@ class Alert:
     def is_firing(self) -> bool:
         """Whether something is wrong now."""
         return self.fired is not None and self.resolved is None
+
+    @property
+    def is_told_of(self) -> bool:
+        """Whether the notice of its firing was of the time that it last began to, and of none before."""
+        return self.is_announced and self.remind_at is not None
 
     @property
     def is_one_of_many(self) -> bool:
@@ -151,7 +156,7 @@ def _worse(alert: Alert, fire_after: int, now: datetime) -> Alert:
     alert = replace(alert, bad_in_a_row=min(alert.bad_in_a_row + 1, fire_after), good_in_a_row=0)
     if alert.is_firing or alert.bad_in_a_row < fire_after:
         return alert
-    return replace(alert, fired=now, resolved=None)
+    return replace(alert, fired=now, resolved=None, remind_at=None)
 
 
 def _better(alert: Alert, now: datetime) -> Alert:
@@ -162,7 +167,7 @@ def _better(alert: Alert, now: datetime) -> Alert:
 
 
 def _wants_announcing(alert: Alert, silenced: Silenced) -> bool:
-    return alert.is_firing and not alert.is_announced and not alert.withheld and not silenced(alert)
+    return alert.is_firing and not alert.is_told_of and not alert.withheld and not silenced(alert)
 
 
 def _withheld(alerts: Iterable[Alert], silenced: Silenced, cap: int, now: datetime) -> list[str]:
@@ -178,8 +183,8 @@ def _withheld(alerts: Iterable[Alert], silenced: Silenced, cap: int, now: dateti
 
 def _is_told_of_still(alert: Alert, now: datetime) -> bool:
     """Whether an alert was announced lately, or goes on reminding."""
-    lately = alert.announced is not None and alert.announced > now - _LATELY
-    return lately or (alert.is_announced and alert.acknowledged is None)
+    lately = alert.announced is not None and now - _LATELY < alert.announced <= now
+    return lately or (alert.is_told_of and alert.acknowledged is None)
 
 
 def _flood(alerts: Mapping[str, Alert], now: datetime, *, newly: bool) -> Alert | None:
@@ -201,10 +206,9 @@ def _announced(alerts: Mapping[str, Alert], silenced: Silenced, manners: Manners
     after, notices = dict(alerts), list[Notice]()
     for alert in sorted(alerts.values(), key=lambda one: (-one.severity.rank, one.key)):
         event = _due(alert, silenced, now)
-        if event is None:
-            continue
-        notices.append(Notice(event, alert))
-        after[alert.key] = _having_told(alert, event, manners.reminders[alert.severity], now)
+        if event is not None:
+            notices.append(Notice(event, alert))
+        after[alert.key] = _having_told(alert, event, now + manners.reminders[alert.severity], now)
     return Advanced({key: one for key, one in after.items() if not _is_forgotten(one, now)}, notices)
 
 
@@ -228,11 +232,14 @@ def _is_forgotten(alert: Alert, now: datetime) -> bool:
     return ended_long_ago and not alert.is_announced
 
 
-def _having_told(alert: Alert, event: Event, interval: timedelta, now: datetime) -> Alert:
+def _having_told(alert: Alert, event: Event | None, next_at: datetime, now: datetime) -> Alert:
+    """The alert after what was told of it; a reminder never waits longer than its interval from now."""
     match event:
         case Event.FIRING:
-            return replace(alert, announced=now, is_announced=True, remind_at=now + interval)
+            return replace(alert, announced=now, is_announced=True, remind_at=next_at)
         case Event.REMINDER:
-            return replace(alert, remind_at=now + interval)
+            return replace(alert, remind_at=next_at)
         case Event.RESOLVED:
             return replace(alert, is_announced=False, remind_at=None)
+        case None:
+            return replace(alert, remind_at=min(alert.remind_at, next_at) if alert.remind_at else None)

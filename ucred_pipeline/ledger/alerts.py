@@ -4,12 +4,13 @@ A change of alerts and the messages that it means are written in one transaction
 its route has taken it; those of one alert go to a route in the order in which they were written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     RowMapping,
@@ -33,9 +34,10 @@ from ucred_pipeline.ledger.safety import Signed
 from ucred_pipeline.ledger.schema import alerts, outbox, silences
 from ucred_pipeline.ledger.upsert import chunks, row_of, upsert
 
-#: The notes of when alerts were last evaluated, and of the routes that were ever told of something.
+#: The note of when alerts were last evaluated.
 _LAST_LOOK: Final = "alerts_last_look"
-_ROUTES: Final = "alert_routes"
+#: What lies further ahead than any message waits or is claimed for, a clock wrote that was ahead.
+_ASTRAY: Final = timedelta(minutes=10)
 _ROWS: Final = 500
 _WAITS: Final[ColumnElement[bool]] = outbox.c.delivered.is_(None)
 #: A silence of this name is one of every alert.
@@ -154,20 +156,12 @@ def silence(connection: Connection, name: str, until: datetime, signed: Signed) 
 
 
 def silences_at(connection: Connection, now: datetime) -> list[Silence]:
-    """The silences in force, the one that ends first first."""
-    chosen = select(silences).where(silences.c.until > now).order_by(silences.c.until, silences.c.id)
+    """The silences in force, the one that ends first first; one that has yet to begin is not."""
+    in_force = (silences.c.since <= now) & (silences.c.until > now)
+    chosen = select(silences).where(in_force).order_by(silences.c.until, silences.c.id)
     return [
         Silence(row.name, row.since, row.until, row.actor, row.reason) for row in connection.execute(chosen)
     ]
-
-
-def new_routes(connection: Connection, routes: Iterable[str]) -> set[str]:
-    """The routes that are there for the first time; from now on they are known."""
-    known = set(note(connection, _ROUTES) or ())
-    new = set(routes) - known
-    if new:
-        leave_note(connection, _ROUTES, sorted(known | new))
-    return new
 
 
 def post(connection: Connection, messages: Sequence[Message], now: datetime) -> None:
@@ -190,7 +184,10 @@ def post(connection: Connection, messages: Sequence[Message], now: datetime) -> 
 
 
 def claim_next(connection: Connection, route: str, now: datetime, lease: timedelta) -> Claimed | None:
-    """Take the oldest message that is due for a route; nobody else takes it while the lease lasts."""
+    """Take the oldest message that is due for a route; nobody else takes it while the lease lasts.
+
+    One that nobody has tried to send is due, whatever the clock said when it was written.
+    """
     earlier = outbox.alias("earlier")
     is_first = ~exists().where(
         earlier.c.alert == outbox.c.alert,
@@ -198,14 +195,20 @@ def claim_next(connection: Connection, route: str, now: datetime, lease: timedel
         earlier.c.delivered.is_(None),
         earlier.c.id < outbox.c.id,
     )
-    is_free = or_(outbox.c.claimed_until.is_(None), outbox.c.claimed_until <= now)
-    due = and_(outbox.c.route == route, _WAITS, outbox.c.due <= now, is_free, is_first)
+    is_free = or_(outbox.c.claimed_until.is_(None), _is_over(outbox.c.claimed_until, now))
+    is_due = or_(outbox.c.attempts == 0, _is_over(outbox.c.due, now))
+    due = and_(outbox.c.route == route, _WAITS, is_due, is_free, is_first)
     row = connection.execute(select(outbox).where(due).order_by(outbox.c.id).limit(1)).first()
     if row is None:
         return None
     connection.execute(update(outbox).where(outbox.c.id == row.id).values(claimed_until=now + lease))
     event, severity = Event(row.event), Severity(row.severity)
     return Claimed(row.id, row.attempts, Message(row.alert, row.route, event, severity, row.title, row.body))
+
+
+def _is_over(end: Column[datetime], now: datetime) -> ColumnElement[bool]:
+    """Whether a wait has come to its end, or its end was written by a clock that was ahead."""
+    return or_(end <= now, end > now + _ASTRAY)
 
 
 def mark_delivered(connection: Connection, claimed: Claimed, now: datetime) -> None:
@@ -243,9 +246,13 @@ def backlogs(connection: Connection) -> dict[str, Backlog]:
 
 
 def forget_messages(connection: Connection, now: datetime) -> None:
-    """Forget the messages that are too old to be of use to anybody, and the silences that ended with them."""
+    """Forget the messages that are too old to be of use to anybody, and the silences that ended with them.
+
+    A silence that a clock began that was ahead is forgotten too, or it would begin once more.
+    """
     connection.execute(delete(outbox).where(outbox.c.created < now - KEPT))
-    connection.execute(delete(silences).where(silences.c.until < now - KEPT))
+    over = (silences.c.until < now - KEPT) | (silences.c.since > now + _ASTRAY)
+    connection.execute(delete(silences).where(over))
 
 
 def _alert(row: RowMapping) -> Alert:

@@ -136,7 +136,8 @@ class _Moment:
     now: datetime
 
     def age_s(self, since: datetime) -> float:
-        return (self.now - since) / timedelta(seconds=1)
+        """How old something is; what a clock wrote that was ahead is as old as it lies ahead, or unseen."""
+        return abs(self.now - since) / timedelta(seconds=1)
 
     def ages(self, since: Mapping[str, datetime]) -> Reading:
         each = {name: self.age_s(at) for name, at in since.items()}
@@ -162,17 +163,20 @@ def _over_credits(at: _Moment) -> Reading:
 
 
 def _reconciliation_age(at: _Moment) -> Reading:
-    """How long ago a reconciliation came to its end; where none has, how long ago the first one began."""
+    """How long ago a reconciliation came to its end; where none has, how long ago the first one began.
+
+    An end that lies ahead counts for nothing: until the clock has caught up it would hide every silence.
+    """
     of_the_job = runs.c.job == RECONCILIATION
-    ended = select(func.max(runs.c.finished)).where(of_the_job, runs.c.outcome.in_(DECIDED))
-    since = at.connection.execute(ended).scalar()
+    has_ended = of_the_job & runs.c.outcome.in_(DECIDED) & (runs.c.finished <= at.now)
+    since = at.connection.execute(select(func.max(runs.c.finished)).where(has_ended)).scalar()
     since = since or at.connection.execute(select(func.min(runs.c.began)).where(of_the_job)).scalar()
     return Reading(at.age_s(since) if since else None)
 
 
 def _failed_runs(at: _Moment) -> Reading:
     ended = func.coalesce(runs.c.finished, runs.c.began)
-    failed = runs.c.outcome.in_(FAILED) & (ended > at.now - at.windows.failed_runs)
+    failed = runs.c.outcome.in_(FAILED) & (ended > at.now - at.windows.failed_runs) & (ended <= at.now)
     return Reading(at.connection.execute(select(func.count()).select_from(runs).where(failed)).scalar_one())
 
 
@@ -189,7 +193,7 @@ def _gates_closed(at: _Moment) -> Reading:
     """Why the newest run that might send did not, where nothing else tells it already."""
     newest = (
         select(runs.c.summary, runs.c.outcome)
-        .where(runs.c.applied, runs.c.outcome.in_(DECIDED))
+        .where(runs.c.applied, runs.c.outcome.in_(DECIDED), runs.c.began <= at.now)
         .order_by(runs.c.began.desc())
         .limit(1)
     )

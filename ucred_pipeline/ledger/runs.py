@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from ucred_pipeline.ledger.schema import runs
 
@@ -78,11 +78,16 @@ def find_run(connection: Connection, run_id: str) -> Run | None:
     return _run(row) if row else None
 
 
-def last_run(connection: Connection, *outcomes: Outcome) -> Run | None:
-    """The newest reconciliation, or the newest that ended so."""
-    chosen = select(runs).where(runs.c.job == RECONCILIATION).order_by(runs.c.began.desc()).limit(1)
+def last_run(connection: Connection, now: datetime, *outcomes: Outcome) -> Run | None:
+    """The newest reconciliation, or the newest that ended so.
+
+    What began or ended ahead of now, by a clock that was ahead, would hide what came after.
+    """
+    begun = (runs.c.job == RECONCILIATION) & (runs.c.began <= now)
+    chosen = select(runs).where(begun).order_by(runs.c.began.desc()).limit(1)
     if outcomes:
-        chosen = chosen.where(runs.c.outcome.in_(outcomes))
+        ended = func.coalesce(runs.c.finished, runs.c.began)
+        chosen = chosen.where(runs.c.outcome.in_(outcomes), ended <= now)
     row = connection.execute(chosen).mappings().first()
     return _run(row) if row else None
 

@@ -66,7 +66,7 @@ def _alert(alert: Alert, silences: Sequence[Silence], now: datetime) -> dict[str
         "acknowledged": iso(alert.acknowledged) if alert.acknowledged else None,
         "acknowledged_by": alert.acknowledged_by,
         "silenced_until": iso(silence.until) if silence else None,
-        "sent": alert.is_announced or (alert.resolved is not None and alert.announced is not None),
+        "sent": alert.is_told_of or (alert.resolved is not None and alert.announced is not None),
         "what_to_do": anchor_of(alert.name),
     }
 

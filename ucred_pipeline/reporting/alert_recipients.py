@@ -44,7 +44,7 @@ class Recipients:
         return [
             message_of(Notice(Event.FIRING, alert), route, self.now)
             for alert in alerts
-            if alert.is_firing and alert.is_announced and alert.acknowledged is None and not silenced(alert)
+            if alert.is_firing and alert.is_told_of and alert.acknowledged is None and not silenced(alert)
             for route in self._taking(alert)
             if (alert.key, route) not in self.knowing
         ]

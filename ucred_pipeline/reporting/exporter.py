@@ -61,7 +61,7 @@ def _of_the_ledger(connection: Connection, windows: Windows, now: datetime) -> I
     yield from _mints(connection)
     yield from _queue(connection)
     yield from _breaks(connection, now)
-    yield from _runs(connection)
+    yield from _runs(connection, now)
     yield from sending_metrics(connection, windows, now)
 
 
@@ -106,8 +106,8 @@ def _breaks(connection: Connection, now: datetime) -> Iterator[Metric]:
     yield from (counts, oldest)
 
 
-def _runs(connection: Connection) -> Iterator[Metric]:
-    good, newest = last_run(connection, *DECIDED), last_run(connection, *DECIDED, *FAILED)
+def _runs(connection: Connection, now: datetime) -> Iterator[Metric]:
+    good, newest = last_run(connection, now, *DECIDED), last_run(connection, now, *DECIDED, *FAILED)
     told = "When the newest run that came to its end did so; 0 before the first."
     yield _gauge(
         "reconciliation_last_success_timestamp_seconds", told, _seconds(good.finished if good else None)

@@ -72,7 +72,7 @@ def read_situation(connection: Connection, now: datetime, rules: Rules) -> Situa
         holds=open_holds(connection),
         breaker=read_breaker(connection),
         under_way={one.account: one for one in find_corrections(connection, states=ACTIVE)},
-        last_run=last_run(connection),
+        last_run=last_run(connection, now),
     )
 
 

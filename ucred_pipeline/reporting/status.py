@@ -47,7 +47,7 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
     document = {
         "now": iso(now),
         "ledger": _ledger(settings.ledger_url, connection),
-        "last_run": _run(last_run(connection), now, rules),
+        "last_run": _run(last_run(connection, now), now, rules),
         "sources": [source_document(connection, source, now) for source in Source],
         "verdicts": count_verdicts(connection),
         "breaks": count_breaks(connection),

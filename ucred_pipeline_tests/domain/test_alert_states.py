@@ -1,5 +1,6 @@
 """The life of an alert: when it fires, what is sent of it, and when it is over."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -155,6 +156,73 @@ def test_an_end_in_a_silence_is_told_after_it(life: Life) -> None:
     assert life.of(False, False) == [[Event.RESOLVED], []]
 
 
+def test_what_fires_anew_in_a_silence_is_told_after_it(life: Life) -> None:
+    """It is told as what it is: neither at its next reminder, nor as what fires still."""
+    life.of(True, True)
+    life.silenced = True
+    assert not any(life.of(True, False, False, False, True, True))
+    life.silenced = False
+
+    assert life.of(True, True) == [[Event.FIRING], []]
+    assert life.of(False, False, False, False) == [[], [], [Event.RESOLVED], []]
+
+
+def test_what_fires_anew_in_a_silence_and_ends_in_it_is_told_to_have_ended(life: Life) -> None:
+    """Whoever was told that it fired the first time is told of the last end."""
+    life.of(True, True)
+    life.silenced = True
+    life.of(False, False, False, True, True, False, False, False)
+    life.silenced = False
+
+    assert life.of(False, False) == [[Event.RESOLVED], []]
+
+
+def test_what_fires_anew_and_is_withheld_ends(life: Life) -> None:
+    """One that a flood keeps back when it fires anew is not told again, and its first firing has an end."""
+    (first,) = life.look(*crowd(1), covered=COVERED)
+    life.silenced = True
+    for _ in range(3):
+        life.look(covered=COVERED)
+    life.now += timedelta(hours=2)
+    life.look(*crowd(1), covered=COVERED)
+    life.silenced = False
+    key = crowd(1)[0].key
+
+    life.look(*crowd(30), covered=COVERED)
+    assert (first, life.alerts[key].withheld) == (Event.FIRING, True)
+    for _ in range(120):
+        life.look(*crowd(30), covered=COVERED)
+    assert [event for event, of in life.sent if of == key] == [Event.FIRING]
+    for _ in range(3):
+        life.look(covered=COVERED)
+    assert [event for event, of in life.sent if of == key] == [Event.FIRING, Event.RESOLVED]
+
+
+@given(steps=st.lists(st.integers(-30 * 24 * 60, 30 * 24 * 60), max_size=6))
+def test_a_clock_that_steps_costs_no_reminder(steps: list[int]) -> None:
+    """Wherever a clock has been, once it is steady a reminder comes within the time that it may take."""
+    life = Life()
+    life.of(True, True)
+    for step in steps:
+        life.now += step * MINUTE
+        life.of(True)
+
+    assert [events for events in life.of(*[True] * 60) if events] == [[Event.REMINDER]]
+
+
+def test_what_a_clock_announced_that_was_ahead_is_no_flood(life: Life) -> None:
+    """Alerts that were told while the clock was ahead, and are over, do not keep later ones back."""
+    life.now += KEPT
+    life.look(*crowd(20), covered=COVERED)
+    for _ in range(3):
+        life.look(covered=COVERED)
+    life.now -= KEPT
+
+    (later,) = crowd(1, first=5000)
+    life.look(later, covered=COVERED)
+    assert life.sent[-1] == (Event.FIRING, later.key)
+
+
 def test_an_alert_is_forgotten_long_after_its_end(life: Life) -> None:
     """What never fired is not kept, and what ended is kept for a month."""
     life.of(True, False)
@@ -272,35 +340,42 @@ def test_an_alert_follows_a_plain_count(looks: list[bool | None]) -> None:
 
 
 class AnyLife(RuleBasedStateMachine):
-    """Alerts that are looked at, acknowledged and silenced in any order, and what is sent of them."""
+    """Alerts that are looked at, acknowledged and silenced in any order, and what is sent of them.
+
+    The clock steps as well. `told` has which time that an alert began to fire somebody was told of last.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.life = Life(manners=replace(MANNERS, flood_cap=3))
-        self.open: set[str] = set()
+        self.begun = Counter[str]()
+        self.told: dict[str, int] = {}
 
     @rule(
         bad=st.lists(st.booleans(), min_size=8, max_size=8),
         single=st.sampled_from([True, False, None]),
-        minutes=st.integers(0, 90),
+        minutes=st.integers(-90, 90),
         silenced=st.booleans(),
     )
     def look(self, *, bad: list[bool], single: bool | None, minutes: int, silenced: bool) -> None:
         """Look at eight breaks and one measure, after a while."""
         self.life.now += minutes * MINUTE
         self.life.silenced = silenced
-        before = len(self.life.sent)
+        before, alerts = len(self.life.sent), self.life.alerts
         many = [one for one, is_bad in zip(crowd(8), bad, strict=True) if is_bad]
         self.life.look(seen(bad=single), *many, covered=COVERED)
+        firing = {key for key, one in alerts.items() if one.is_firing}
+        self.begun.update(key for key, one in self.life.alerts.items() if one.is_firing and key not in firing)
         for event, key in self.life.sent[before:]:
             assert not silenced
-            if event is Event.FIRING:
-                assert key not in self.open
-                self.open.add(key)
-            else:
-                assert key in self.open
-            if event is Event.RESOLVED:
-                self.open.remove(key)
+            match event:
+                case Event.FIRING:
+                    assert self.told.get(key) != self.begun[key]
+                    self.told[key] = self.begun[key]
+                case Event.REMINDER:
+                    assert self.told[key] == self.begun[key]
+                case Event.RESOLVED:
+                    del self.told[key]
 
     @rule()
     def acknowledge(self) -> None:
@@ -314,12 +389,12 @@ class AnyLife(RuleBasedStateMachine):
     def what_fires_is_known_to_somebody(self) -> None:
         """What fires was told, or is counted by the flood, or is silenced; what was told is kept."""
         told = {key for key, one in self.life.alerts.items() if one.is_announced}
-        assert told == self.open
+        assert told == self.told.keys()
         if not self.life.silenced:
             flood = self.life.alerts.get(key_of(FLOOD, {}))
-            for one in self.life.alerts.values():
+            for key, one in self.life.alerts.items():
                 counted = one.withheld and flood is not None and flood.is_firing
-                assert not one.is_firing or one.is_announced or counted
+                assert not one.is_firing or self.told.get(key) == self.begun[key] or counted
 
 
 TestAnyLife = AnyLife.TestCase

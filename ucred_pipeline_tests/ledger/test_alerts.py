@@ -18,7 +18,6 @@ from ucred_pipeline.ledger.alerts import (
     forget_messages,
     mark_delivered,
     may_look,
-    new_routes,
     post,
     put_back,
     read_alerts,
@@ -135,6 +134,27 @@ def test_a_silence_ends_and_a_later_one_replaces_it(ledger: Ledger) -> None:
         assert len(told_of(connection, "silence:runs_failed")) == 2
 
 
+def test_a_silence_of_a_clock_that_was_ahead_ends_with_it(ledger: Ledger) -> None:
+    """Once the clock is right it is over, and does not begin anew when the clock has caught up."""
+    ahead = NOON + timedelta(days=20)
+    with ledger.write() as connection:
+        silence(connection, "all", ahead + timedelta(hours=2), Signed("Ida", ahead, "maintenance"))
+        assert [one.name for one in silences_at(connection, ahead)] == ["all"]
+        assert silences_at(connection, NOON) == []
+
+        forget_messages(connection, NOON)
+        assert silences_at(connection, ahead) == []
+
+
+def test_a_silence_outlasts_a_small_step_of_the_clock(ledger: Ledger) -> None:
+    """One that a clock began which is ahead by little, as that of another machine, is in force soon."""
+    with ledger.write() as connection:
+        silence(connection, "all", NOON + timedelta(hours=2), Signed("Ida", NOON + MINUTE, "maintenance"))
+        forget_messages(connection, NOON)
+
+        assert [one.name for one in silences_at(connection, NOON + MINUTE)] == ["all"]
+
+
 def test_messages_leave_in_order_and_once(ledger: Ledger) -> None:
     """What is posted is delivered once, oldest first, and only to its route."""
     posted(ledger, message("alr_1"), message("alr_2"), message("alr_1", Event.RESOLVED))
@@ -165,6 +185,39 @@ def test_what_a_dead_process_claimed_is_claimed_again(ledger: Ledger) -> None:
 
     assert claim(ledger) is None
     assert claim(ledger, LEASE) is not None
+
+
+@pytest.mark.parametrize("ahead", [MINUTE, timedelta(days=20)])
+def test_what_a_clock_wrote_that_was_ahead_is_sent(ledger: Ledger, ahead: timedelta) -> None:
+    """A message that nobody has tried to send waits for no clock."""
+    posted(ledger, message())
+
+    assert claim(ledger, -ahead) is not None
+
+
+def test_what_a_clock_put_back_that_was_ahead_is_sent(ledger: Ledger) -> None:
+    """A wait that lies further ahead than any is over; one of the usual length is not."""
+    posted(ledger, message())
+    for due, taken in ((NOON + 5 * MINUTE, False), (NOON + timedelta(days=20), True)):
+        claimed = claim(ledger, timedelta(hours=1))
+        assert claimed is not None
+        with ledger.write() as connection:
+            put_back(connection, claimed, due)
+
+        assert (claim(ledger) is not None) is taken
+        with ledger.write() as connection:
+            put_back(connection, claimed, NOON)
+
+
+@pytest.mark.parametrize("ahead, taken", [(timedelta(seconds=1), False), (timedelta(days=20), True)])
+def test_what_a_clock_claimed_that_was_ahead_is_claimed_again(
+    ledger: Ledger, ahead: timedelta, *, taken: bool
+) -> None:
+    """A claim of a daemon whose clock is ahead by little holds; one by far binds nobody."""
+    posted(ledger, message())
+    assert claim(ledger, ahead) is not None
+
+    assert (claim(ledger) is not None) is taken
 
 
 def test_two_daemons_claim_nothing_twice(ledger: Ledger) -> None:
@@ -199,14 +252,6 @@ def test_two_looks_at_once_are_one(ledger: Ledger) -> None:
         assert not may_look(connection, NOON - MINUTE / 2, MINUTE)
         assert may_look(connection, NOON + MINUTE, MINUTE)
         assert may_look(connection, NOON - timedelta(days=1), MINUTE)
-
-
-def test_a_route_is_new_once(ledger: Ledger) -> None:
-    """A route is new when it first is there, and not when it returns."""
-    with ledger.write() as connection:
-        assert new_routes(connection, ["a", "b"]) == {"a", "b"}
-        assert new_routes(connection, ["a", "c"]) == {"c"}
-        assert new_routes(connection, ["b"]) == set()
 
 
 @pytest.mark.parametrize("age, left", [(KEPT, 1), (KEPT + MINUTE, 0)])

@@ -192,7 +192,7 @@ def test_the_job(one_lacks: OneLacks) -> None:
             instance=instance, resources={"pipeline": pipeline}, run_config=may_retry() | _QUIET
         )
         with pipeline.ledger.read() as connection:
-            run, last = find_run(connection, result.run_id), last_run(connection)
+            run, last = find_run(connection, result.run_id), last_run(connection, pipeline.clock.now())
 
     assert world.sent() == {owed.namespace: 1}
     assert run is not None

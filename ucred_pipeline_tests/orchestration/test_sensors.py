@@ -204,7 +204,7 @@ def test_a_run_that_never_began_is_kept(world: Rehearsal, instance: dg.DagsterIn
     assert kept(world, retried.run_id) is None
     assert tick(world, instance, "failed_runs", ticked.cursor).cursor == ticked.cursor
     with world.ledger() as ledger, ledger.read() as connection:
-        last = last_run(connection)
+        last = last_run(connection, world.clock.now())
         assert (last is not None) is (job == "reconciliation")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from apprise.plugins import pagerduty
@@ -145,6 +145,107 @@ def test_only_a_reconciliation_is_fresh(watch: Watch, receiver: Receiver, job: s
     watch.away(45 * MINUTE).minutes(2)
 
     assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
+
+
+FAR: Final = timedelta(days=300)
+
+
+def test_an_end_ahead_of_the_clock_hides_no_silence(watch: Watch, receiver: Receiver) -> None:
+    """A run that ended by a clock that was ahead is no news, whether another ended before it or none."""
+    troubles.run(watch.ledger, Outcome.DONE, NOON + FAR)
+    watch.away(2 * troubles.DAY).minutes(2)
+    assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
+
+    troubles.run(watch.ledger, Outcome.DONE, watch.clock.now(), name="later")
+    watch.minutes(3)
+    assert receiver.titles[1:] == ["[RESOLVED] UCRED reconciliation_stale"]
+
+    watch.away(45 * MINUTE).minutes(2)
+    assert receiver.titles[2:] == ["[CRITICAL] UCRED reconciliation_stale"]
+
+
+def test_a_run_ahead_of_the_clock_hides_no_gate(watch: Watch, receiver: Receiver) -> None:
+    """The newest run is the one that has begun last by now."""
+    troubles.run(watch.ledger, Outcome.DONE, NOON + FAR)
+    troubles.run(watch.ledger, Outcome.HELD, hold="unknown_build", name="held")
+
+    watch.minutes(2)
+
+    assert receiver.titles == ["[WARNING] UCRED gate_closed"]
+
+
+def test_a_failure_ahead_of_the_clock_does_not_last(watch: Watch, receiver: Receiver) -> None:
+    """A run that failed by a clock that was ahead is not one of the last hour for months."""
+    watch.clock.wall += FAR
+    troubles.run(watch.ledger, Outcome.FAULT, watch.clock.now())
+    watch.minutes(2)
+    assert "[WARNING] UCRED runs_failed" in receiver.titles
+    watch.clock.wall -= FAR
+    troubles.run(watch.ledger, Outcome.DONE, watch.clock.now(), name="good")
+    watch.minutes(3)
+
+    assert watch.firing() == Counter()
+    assert "[RESOLVED] UCRED runs_failed" in receiver.titles
+
+
+def test_a_time_ahead_of_the_clock_is_old(watch: Watch) -> None:
+    """What was first seen by a clock that was ahead is not young until the clock has caught up."""
+    TROUBLES["purchase_missing_long"](watch.ledger)
+    watch.clock.wall -= FAR
+
+    watch.minutes(2)
+
+    assert watch.firing()["purchase_missing_long"] == 2
+
+
+def test_a_message_of_a_clock_that_was_ahead_gets_through(watch: Watch, receiver: Receiver) -> None:
+    """Once the clock is right and the route answers, what waits is sent, and holds nothing back."""
+    watch.clock.wall += 20 * troubles.DAY
+    receiver.status = 500
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(2)
+    watch.clock.wall -= 20 * troubles.DAY
+    receiver.status = 200
+    watch.minutes(1)
+    assert receiver.titles == [HELD]
+
+    let_go(watch)
+    assert receiver.titles == [HELD, LET_GO]
+
+
+def test_a_silence_of_a_clock_that_was_ahead_ends(watch: Watch, receiver: Receiver) -> None:
+    """When the clock steps back, what fires is told, and the list has no silence."""
+    watch.clock.wall += 20 * troubles.DAY
+    with watch.ledger.write() as connection:
+        now = watch.clock.now()
+        silence(connection, "all", now + 2 * HOUR, Signed("Ida", now, "the indexer is moved"))
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(2)
+    assert receiver.titles == []
+
+    watch.clock.wall -= 20 * troubles.DAY
+    watch.minutes(2)
+
+    assert (receiver.titles, watch.listed()["silences"]) == ([HELD], [])
+
+
+def test_what_fires_anew_in_a_silence_is_told_after_it(watch: Watch, receiver: Receiver) -> None:
+    """It ended and began in a silence: at its end the new firing is told, and is not said to fire still."""
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(2)
+    with watch.ledger.write() as connection:
+        now = watch.clock.now()
+        silence(connection, "held_by_person", now + HOUR / 2, Signed("Ida", now, "an exercise"))
+    let_go(watch)
+    TROUBLES["held_by_person"](watch.ledger)
+    watch.minutes(5)
+    assert (receiver.titles, watch.listed()["alerts"][0]["sent"]) == ([HELD], False)
+
+    watch.minutes(30)
+    assert (receiver.titles, watch.listed()["alerts"][0]["sent"]) == ([HELD, HELD], True)
+
+    let_go(watch)
+    assert receiver.titles == [HELD, HELD, LET_GO]
 
 
 def test_it_reminds_until_it_is_acknowledged(watch: Watch, receiver: Receiver) -> None:

@@ -74,8 +74,8 @@ def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: 
         figures = [figure.before_judging() for figure in figures]
     holds, withheld = open_holds(connection), plans_waiting(connection)
     standing = Standing(
-        newest=last_run(connection),
-        ended=last_run(connection, *DECIDED),
+        newest=last_run(connection, now),
+        ended=last_run(connection, now, *DECIDED),
         holds=holds,
         withheld=withheld,
         figures=figures,

@@ -1,0 +1,24 @@
+"""Runs in the ledger: which of them is the newest."""
+
+from datetime import timedelta
+
+from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.runs import Outcome, last_run
+from ucred_pipeline_tests.conftest import NOON
+from ucred_pipeline_tests.reporting import troubles
+
+FAR = timedelta(days=300)
+
+
+def test_the_newest_run_has_begun_and_ended(ledger: Ledger) -> None:
+    """A run of a clock that was ahead is not the newest until the clock has caught up."""
+    troubles.run(ledger, Outcome.HELD, NOON, name="now")
+    troubles.run(ledger, Outcome.DONE, NOON + FAR, name="ahead")
+
+    with ledger.read() as connection:
+        newest = [last_run(connection, NOON), last_run(connection, NOON, Outcome.HELD, Outcome.DONE)]
+        assert [run.id for run in newest if run] == ["now", "now"]
+        assert last_run(connection, NOON, Outcome.DONE) is None
+        caught_up = last_run(connection, NOON + FAR)
+        assert caught_up is not None
+        assert caught_up.id == "ahead"
