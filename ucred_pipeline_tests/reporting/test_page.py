@@ -653,6 +653,31 @@ def test_another_name_is_not_served(client: httpx.Client, name: str) -> None:
     assert "UCRED mint" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/breaks", "/breaks?kind=lacking&age=1h-4h", "/breaks/a%3Fb%20c", "/breaks/%5Cevil.example", "/metrics"],
+)
+def test_a_redirect_stays_here(sqlite_ledger: Ledger, sqlite_url: str, path: str) -> None:
+    """An address with a slash too many leads to the one without, under whatever name it was asked for."""
+    assert sqlite_ledger.file is not None
+    place, mark, asked = path.partition("?")
+    headers = {"authorization": f"Bearer {TOKEN}", "host": "evil.example"}
+    with visiting(sqlite_url, token=TOKEN) as visitor:
+        answer = visitor.get(f"{place}/{mark}{asked}", headers=headers)
+
+    assert answer.status_code == 307
+    assert answer.headers["location"] == path
+
+
+@pytest.mark.parametrize("path", [b"//evil.example/", b"/nothing/", b"/purchases"])
+def test_what_is_not_there_leads_nowhere(client: httpx.Client, path: bytes) -> None:
+    """An address that is none of ours is not redirected."""
+    answer = client.get(httpx.URL(client.base_url, raw_path=path))
+
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+
+
 @pytest.mark.parametrize("name", ["localhost", "localhost:1", "127.0.0.1:8350", "[::1]:8350"])
 def test_names_of_this_machine_are_served(client: httpx.Client, name: str) -> None:
     """The names of loopback are served, whatever the port that a tunnel has."""

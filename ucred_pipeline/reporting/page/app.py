@@ -93,7 +93,9 @@ class Pages:
             Route("/static/{name}", self._static),
         ]
         handlers: dict[Any, Any] = {HTTPException: self._refused, Exception: self._fault}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        application = Starlette(routes=[*routes, *map(_with_slash, routes)], exception_handlers=handlers)
+        application.router.redirect_slashes = False  # Starlette redirects to the Host of the request
+        return application
 
     def _in_turn(
         self, page: Callable[[Request], Response]
@@ -259,6 +261,17 @@ class Pages:
     def _fault(self, _request: Request, _error: Exception) -> Response:
         """Say that it is our fault, and nothing that could hold a row of the ledger."""
         return self._unknown("A fault of the pipeline. The terminal of `ucred serve` says more.", 500)
+
+
+def _with_slash(route: Route) -> Route:
+    """Give the address of a page with a slash behind it, which leads to the one without."""
+    return Route(f"{route.path}/", _without_slash, methods=route.methods)
+
+
+async def _without_slash(request: Request) -> Response:
+    """Redirect by the path alone, so that a forged Host leads nowhere else."""
+    path, asked = quote(request.scope["path"].strip("/")), request.scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"/{path}?{asked}" if asked else f"/{path}")
 
 
 def _chosen(choices: Any, name: str | None) -> Any:

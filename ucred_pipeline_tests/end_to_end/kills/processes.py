@@ -16,7 +16,7 @@ from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
 
 #: What the command imports, also late.
 _PRELOADED: Final = (
-    "ucred_pipeline.cli",
+    "ucred_pipeline.cli.reconcile",
     "ucred_pipeline.definitions",
     "ucred_pipeline.orchestration.running",
     "ucred_pipeline.reporting.runs",

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import click
 
+from ucred_pipeline.cli.exits import Exit
+from ucred_pipeline.cli.opening import opened
+from ucred_pipeline.cli.options import AS_JSON, BY, sign, signed_options
+from ucred_pipeline.cli.terminal import say, show
 from ucred_pipeline.domain.alerts import NAMES, Severity
-from ucred_pipeline.orchestration.opening import open_pipeline
 
 _LONGEST: Final = timedelta(days=7)
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 
 
 class Span(click.ParamType[timedelta]):
@@ -35,7 +37,7 @@ class Span(click.ParamType[timedelta]):
 
 
 @click.group(invoke_without_command=True)
-@_AS_JSON
+@AS_JSON
 @click.pass_context
 def alerts(context: click.Context, *, as_json: bool) -> None:
     """List the alerts, or act on them; without a word more, list them."""
@@ -44,34 +46,32 @@ def alerts(context: click.Context, *, as_json: bool) -> None:
 
 
 @alerts.command("list")
-@_AS_JSON
+@AS_JSON
 @click.pass_context
 def list_command(context: click.Context, *, as_json: bool) -> None:
     """List what fires, is acknowledged or silenced, what ended within a day, and what is not sent yet."""
-    from ucred_pipeline.cli import _show  # noqa: PLC0415 - the command whose part this is
     from ucred_pipeline.reporting.alert_list import document, render  # noqa: PLC0415
     from ucred_pipeline.reporting.alerts import routes_of  # noqa: PLC0415
 
-    with open_pipeline(context.obj) as pipeline, pipeline.ledger.read() as connection:
+    with opened(context) as pipeline, pipeline.ledger.read() as connection:
         told = document(connection, routes_of(pipeline.settings), pipeline.clock.now())
     if as_json or (context.parent and context.parent.params.get("as_json")):
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
-        _show(render(told), context.obj)
+        show(render(told), context.obj)
 
 
 @alerts.command()
 @click.argument("alert")
-@click.option("--by", required=True, metavar="NAME", help="Who does it; the history keeps the name.")
+@BY
 @click.option("--reason", default="seen", metavar="TEXT", help="Why; the history keeps it.")
 @click.pass_context
 def ack(context: click.Context, alert: str, by: str, reason: str) -> None:
     """Acknowledge an alert, by its id or its name: it reminds no more until it has resolved."""
-    from ucred_pipeline.cli import _signed  # noqa: PLC0415 - the command whose part this is
     from ucred_pipeline.ledger.alerts import acknowledge, find_alerts  # noqa: PLC0415
 
-    with open_pipeline(context.obj) as pipeline, pipeline.ledger.write() as connection:
-        signed = _signed(pipeline, by, reason)
+    with opened(context) as pipeline, pipeline.ledger.write() as connection:
+        signed = sign(pipeline, by, reason)
         firing = [found for found in find_alerts(connection, alert) if found.is_firing]
         if not firing:
             raise click.UsageError(f"no alert {alert} fires; `ucred alerts` lists them")
@@ -86,20 +86,18 @@ def ack(context: click.Context, alert: str, by: str, reason: str) -> None:
 @alerts.command()
 @click.argument("name")
 @click.option("--for", "span", required=True, type=Span(), help="For how long: 30m, 2h, 1d; 7 days at most.")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; the history keeps it.")
-@click.option("--by", required=True, metavar="NAME", help="Who does it; the history keeps the name.")
+@signed_options
 @click.pass_context
 def silence(context: click.Context, name: str, span: timedelta, reason: str, by: str) -> None:
     """Send nothing of the alerts of a NAME, of one ALERT, or of `all`, for a while; a later one replaces it.
 
     What still fires when the silence ends is told then, and so is the end of what was told before.
     """
-    from ucred_pipeline.cli import _signed  # noqa: PLC0415 - the command whose part this is
     from ucred_pipeline.ledger.alerts import EVERYTHING, find_alerts  # noqa: PLC0415
     from ucred_pipeline.ledger.alerts import silence as begin  # noqa: PLC0415
 
-    with open_pipeline(context.obj) as pipeline, pipeline.ledger.write() as connection:
-        signed = _signed(pipeline, by, reason)
+    with opened(context) as pipeline, pipeline.ledger.write() as connection:
+        signed = sign(pipeline, by, reason)
         if name not in NAMES | {EVERYTHING}:
             name = _only_id(name, [one.key for one in find_alerts(connection, name)])
         begin(connection, name, signed.at + span, signed)
@@ -130,15 +128,14 @@ def test(context: click.Context, severity: str) -> int:
 
     Ends with 0 where all went, with 1 where one did not, and with 2 where there is none.
     """
-    from ucred_pipeline.cli import Exit  # noqa: PLC0415 - the command whose part this is
     from ucred_pipeline.reporting.alerts import routes_of  # noqa: PLC0415
     from ucred_pipeline.reporting.notifications import Trial, send_trial  # noqa: PLC0415
 
-    with open_pipeline(context.obj) as pipeline:
+    with opened(context) as pipeline:
         routes = routes_of(pipeline.settings)
         timeout_s = pipeline.settings.rules.alerts.timeout_s
     for problem in routes.problems:
-        click.echo(f"ucred: {problem}", err=True)
+        say(problem)
     went = {route.name: send_trial(route, Severity(severity), timeout_s) for route in routes.usable}
     for name, result in went.items():
         click.echo(f"{name}: {result}")
