@@ -9,22 +9,16 @@ for more than an index.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
     Exists,
-    Integer,
     Label,
-    String,
     and_,
     case,
-    cast,
     exists,
     func,
     literal,
@@ -210,20 +204,3 @@ def _add(connection: Connection, grown: Mapping[tuple[str, str], int]) -> None:
         if count
     ]
     upsert(connection, mint_counters, rows)
-
-
-def mints_since(connection: Connection, since: datetime) -> NDArray[np.int64]:
-    """The mints that were owed since then: a row each of when it was issued, whether it worked, when it came.
-
-    Times are in microseconds, and what never came is NEVER. The database writes them as one text, for a
-    chart takes a hundred thousand, which row by row take four times as long.
-    """
-    columns = (
-        cast(type_coerce(_P.issued, BigInteger), String),
-        cast(cast(_P.minted, Integer), String),
-        cast(func.coalesce(type_coerce(_P.arrived, BigInteger), NEVER), String),
-    )
-    row = columns[0] + "," + columns[1] + "," + columns[2]
-    chosen = select(func.aggregate_strings(row, ",")).where(_P.minted.is_not(None), _P.issued >= since)
-    told = connection.execute(chosen).scalar() or ""
-    return np.fromstring(told, dtype=np.int64, sep=",").reshape(-1, 3)

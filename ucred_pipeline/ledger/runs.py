@@ -81,13 +81,14 @@ def find_run(connection: Connection, run_id: str) -> Run | None:
 def last_run(connection: Connection, now: datetime, *outcomes: Outcome) -> Run | None:
     """The newest reconciliation, or the newest that ended so.
 
-    What began or ended ahead of now, by a clock that was ahead, would hide what came after.
+    One that lies ahead of now, by a clock that was ahead, hides none that does not.
     """
-    begun = (runs.c.job == RECONCILIATION) & (runs.c.began <= now)
-    chosen = select(runs).where(begun).order_by(runs.c.began.desc()).limit(1)
+    moment = func.coalesce(runs.c.finished, runs.c.began) if outcomes else runs.c.began
+    chosen = (
+        select(runs).where(runs.c.job == RECONCILIATION).order_by(moment > now, runs.c.began.desc()).limit(1)
+    )
     if outcomes:
-        ended = func.coalesce(runs.c.finished, runs.c.began)
-        chosen = chosen.where(runs.c.outcome.in_(outcomes), ended <= now)
+        chosen = chosen.where(runs.c.outcome.in_(outcomes))
     row = connection.execute(chosen).mappings().first()
     return _run(row) if row else None
 

@@ -14,11 +14,11 @@ from ucred_pipeline.domain.thresholds import Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.measures import mint_latency_s, mint_success, place_of
+from ucred_pipeline.ledger.mint_series import mints_since
 from ucred_pipeline.ledger.mints import (
     CREDITED_OTHERWISE,
     LATENCY_BUCKETS_MS,
     NEVER,
-    mints_since,
     note_mints,
     read_mint_counters,
 )

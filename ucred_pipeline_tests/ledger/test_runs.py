@@ -11,14 +11,12 @@ FAR = timedelta(days=300)
 
 
 def test_the_newest_run_has_begun_and_ended(ledger: Ledger) -> None:
-    """A run of a clock that was ahead is not the newest until the clock has caught up."""
+    """A run of a clock that was ahead is the newest only of its like, until the clock has caught up."""
     troubles.run(ledger, Outcome.HELD, NOON, name="now")
     troubles.run(ledger, Outcome.DONE, NOON + FAR, name="ahead")
 
     with ledger.read() as connection:
         newest = [last_run(connection, NOON), last_run(connection, NOON, Outcome.HELD, Outcome.DONE)]
         assert [run.id for run in newest if run] == ["now", "now"]
-        assert last_run(connection, NOON, Outcome.DONE) is None
-        caught_up = last_run(connection, NOON + FAR)
-        assert caught_up is not None
-        assert caught_up.id == "ahead"
+        ahead = [last_run(connection, NOON, Outcome.DONE), last_run(connection, NOON + FAR)]
+        assert [run.id for run in ahead if run] == ["ahead", "ahead"]

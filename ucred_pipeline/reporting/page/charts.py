@@ -1,22 +1,14 @@
 """The charts: every point is what the alert would have seen then, over the alert's own window."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from math import inf
 from typing import Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import Connection
-
-from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.thresholds import MINT_SUCCESS, Reading, Share
-from ucred_pipeline.ledger.measures import place_of
-from ucred_pipeline.ledger.mints import NEVER, mints_since
 from ucred_pipeline.reporting.mint_rate import percent
-from ucred_pipeline.reporting.page.figures import MEDIAN, P95
 from ucred_pipeline.reporting.page.words import latency, minute, window
 from ucred_pipeline.settings import Thresholds
 
@@ -69,50 +61,6 @@ class Chart:
     def is_empty(self) -> bool:
         """Whether there is nothing to draw."""
         return not self.points
-
-
-def read_points(connection: Connection, span: Span, limits: Thresholds, now: datetime) -> list[Point]:
-    """Read the points of both charts."""
-    over = timedelta(hours=limits.mint_success_window_hours)
-    mints = mints_since(connection, now - span.length - over)
-    if not len(mints):
-        return []
-    issued, minted, arrived = mints[np.argsort(mints[:, 0], kind="stable")].T
-    seconds = np.where(arrived == NEVER, np.nan, (arrived - issued) / _US)
-    worked = np.concatenate(([0], np.cumsum(minted)))
-    logged = not bool(np.isnan(seconds).all())
-    return list(_points(issued, worked, seconds if logged else None, _moments(span, now), over))
-
-
-def _moments(span: Span, now: datetime) -> list[datetime]:
-    steps = int(span.length / span.step)
-    return [now - span.step * back for back in range(steps, -1, -1)]
-
-
-def _points(
-    issued: NDArray[np.int64],
-    worked: NDArray[np.int64],
-    seconds: NDArray[np.float64] | None,
-    moments: Sequence[datetime],
-    over: timedelta,
-) -> Iterator[Point]:
-    """Give what the window before each moment holds; the newest has all that the ledger has."""
-    for moment in moments:
-        first = int(np.searchsorted(issued, to_micros(moment - over)))
-        newest = moment == moments[-1]
-        last = len(issued) if newest else int(np.searchsorted(issued, to_micros(moment)))
-        share = Share(int(worked[last] - worked[first]), last - first)
-        inside = None if seconds is None else seconds[first:last]
-        yield Point(moment, share, *_quantiles(inside, (MEDIAN, P95)))
-
-
-def _quantiles(seconds: NDArray[np.float64] | None, quantiles: Sequence[float]) -> tuple[float | None, ...]:
-    """Give quantiles as the alert takes them: a credit that is missing is later than any."""
-    if seconds is None or np.isnan(seconds).all():
-        return tuple(None for _ in quantiles)
-    places = [place_of(quantile, len(seconds)) for quantile in quantiles]
-    found = np.partition(seconds, places)[places]  # what is missing is sorted to the end
-    return tuple(inf if np.isnan(value) else float(value) for value in found)
 
 
 def success_chart(points: Sequence[Point], span: Span, limits: Thresholds) -> Chart:

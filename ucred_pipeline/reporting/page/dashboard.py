@@ -26,7 +26,6 @@ from ucred_pipeline.reporting.page.charts import (
     Span,
     latency_chart,
     latency_line,
-    read_points,
     success_chart,
     success_line,
 )
@@ -66,6 +65,8 @@ class Dashboard:
 
 def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: datetime) -> Dashboard:
     """Read the first page."""
+    from ucred_pipeline.reporting.page.points import read_points  # noqa: PLC0415 - numpy comes late
+
     matrix = breaks_by_age(connection, now)
     points = read_points(connection, span, limits, now)
     figures = _with_lines(read_figures(connection, matrix, limits, now), points)
