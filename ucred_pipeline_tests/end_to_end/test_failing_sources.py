@@ -132,6 +132,7 @@ def test_a_source_that_comes_back(world: Rehearsal, broken: str) -> None:
     world.variables = variables
     if broken == "no table":
         execute(world, "ALTER TABLE certificates RENAME TO issuances")
+    world.config.write_text("# As patient as by default.", encoding="utf-8")
     world.later()
 
     assert world.reconcile().code == 0
