@@ -11,10 +11,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 from unittest import mock
@@ -195,6 +195,15 @@ class Rehearsal:
     def owed(self) -> Counter[str]:
         """What a right pipeline sends where it has the logs: each namespace once."""
         return Counter(truth.namespace or "" for truth in self.sandbox.truth.to_credit.values())
+
+    def owed_on(self, days: Collection[str]) -> set[str]:
+        """The namespaces that lack, or lacked, of payments created on some UTC days."""
+        purchases = self.sandbox.world.purchases
+        return {
+            str(truth.namespace)
+            for name, truth in self.sandbox.truth.to_credit.items()
+            if f"{purchases[name].created.astimezone(UTC):%Y-%m-%d}" in days
+        }
 
     def balance(self, account: str) -> int:
         """What the indexer says that an account holds, in wei."""

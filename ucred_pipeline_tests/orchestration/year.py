@@ -11,9 +11,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
+
+import dagster as dg
 
 from ucred_pipeline.orchestration.jobs import may_send
 from ucred_pipeline.orchestration.partitions import SCOPE_TAG
@@ -24,6 +26,7 @@ from ucred_pipeline_tests.orchestration.webserver import (
     ROOT,
     Webserver,
     dagster_dev,
+    kept,
     kill_servers,
     wait_for,
 )
@@ -50,7 +53,7 @@ def _try(way: str, count: int) -> int:
         began = time.monotonic()
         WAYS[way](world, home, days)
         took = time.monotonic() - began
-        owed, sent = _owed_on(world, days), world.sent()
+        owed, sent = world.owed_on(days), world.sent()
     is_right = owed <= set(sent) and max(sent.values()) == 1
     told = f"{way}: {count} days in {took:,.0f} s, {len(owed)} purchases lacked, {sent.total()} credits sent"
     sys.stdout.write(f"{told}: {'each once' if is_right else 'WRONG'}\n")
@@ -75,7 +78,7 @@ def _range(world: Rehearsal, home: Path, days: list[str]) -> None:
     """A single run that makes every day of every asset."""
     with _served(world, home) as (web, _):
         run = web.launch(_JOB, may_send(), **dict(zip(RANGE, (days[0], days[-1]), strict=True)))
-        assert web.end_of(run, _HOURS) == "SUCCESS"
+        assert web.end_of(run, _HOURS) == "SUCCESS", _failures(home, run)
 
 
 def _daily(world: Rehearsal, home: Path, days: list[str]) -> None:
@@ -95,6 +98,10 @@ WAYS: Final[dict[str, Callable[[Rehearsal, Path, list[str]], None]]] = {
     "range": _range,
     "daily": _daily,
 }
+
+
+def _failures(home: Path, run: str) -> list[str]:
+    return [event.message or "" for event in kept(home, run, dg.DagsterEventType.STEP_FAILURE)]
 
 
 def _progress(web: Webserver, backfill: str) -> dict[str, Any]:
@@ -129,15 +136,6 @@ def _served(world: Rehearsal, home: Path) -> Iterator[tuple[Webserver, Any]]:
         wait_for(web.loaded)
         web.let_nothing_start_by_itself()
         yield web, process
-
-
-def _owed_on(world: Rehearsal, days: list[str]) -> set[str]:
-    purchases, chosen = world.sandbox.world.purchases, set(days)
-    return {
-        str(truth.namespace)
-        for name, truth in world.sandbox.truth.to_credit.items()
-        if f"{purchases[name].created.astimezone(UTC):%Y-%m-%d}" in chosen
-    }
 
 
 if __name__ == "__main__":

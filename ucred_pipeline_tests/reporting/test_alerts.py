@@ -590,13 +590,18 @@ def test_the_end_goes_to_whoever_was_told_of_the_beginning(watch: Watch, receive
         assert missing.titles == [HELD, LET_GO]
 
 
+def acknowledge_the_hold(watch: Watch, reason: str) -> None:
+    """Let somebody acknowledge the alert of a hold."""
+    with watch.ledger.write() as connection:
+        (found,) = find_alerts(connection, "held_by_person")
+        acknowledge(connection, found, Signed("Ida", watch.clock.now(), reason))
+
+
 def test_a_route_that_was_not_told_hears_of_no_end(watch: Watch, receiver: Receiver) -> None:
     """One that is added while an alert is acknowledged hears neither of its beginning nor of its end."""
     TROUBLES["held_by_person"](watch.ledger)
     watch.minutes(3)
-    with watch.ledger.write() as connection:
-        (found,) = find_alerts(connection, "held_by_person")
-        acknowledge(connection, found, Signed("Ida", watch.clock.now(), "on purpose"))
+    acknowledge_the_hold(watch, "on purpose")
     with Receiver() as new:
         both = watch.routed(receiver.url(), new.url())
         both.minutes(3)
@@ -641,9 +646,7 @@ def test_the_end_of_what_was_told_long_ago(watch: Watch, receiver: Receiver) -> 
     """The outbox forgets after a month whom it told: the end of an older alert goes to all that take it."""
     TROUBLES["held_by_person"](watch.ledger)
     watch.minutes(2)
-    with watch.ledger.write() as connection:
-        (found,) = find_alerts(connection, "held_by_person")
-        acknowledge(connection, found, Signed("Ida", watch.clock.now(), "for long"))
+    acknowledge_the_hold(watch, "for long")
     watch.away(40 * troubles.DAY).minutes(2)
     assert "reconciliation_stale" not in watch.firing()
 
