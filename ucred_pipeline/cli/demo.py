@@ -12,8 +12,9 @@ import click
 from ucred_pipeline.cli.exits import Exit, exit_of
 from ucred_pipeline.cli.reconcile import run_once
 from ucred_pipeline.cli.terminal import say, show
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.ledger.runs import Outcome, Run
+from ucred_pipeline.ledger.runs import Run
 
 if TYPE_CHECKING:  # what reads the sources and judges takes most of a second to import
     from ucred_pipeline.orchestration.pipeline import Pipeline

@@ -6,8 +6,7 @@ from typing import Final
 import click
 
 from ucred_pipeline.cli.terminal import say
-from ucred_pipeline.ledger.errors import TooEarly
-from ucred_pipeline.ledger.runs import Outcome
+from ucred_pipeline.domain.runs import Outcome
 
 
 class Exit(IntEnum):
@@ -55,6 +54,7 @@ def _told(error: Exception) -> tuple[str, Exit]:
         return error.format_message(), Exit.USAGE
     from ucred_pipeline.corrections.resolving import CannotResolve  # noqa: PLC0415 - takes long, and is rare
     from ucred_pipeline.ledger.copying import CannotCopy  # noqa: PLC0415
+    from ucred_pipeline.ledger.errors import TooEarly  # noqa: PLC0415
     from ucred_pipeline.orchestration.faults import outcome_of, told_without_secrets  # noqa: PLC0415
     from ucred_pipeline.orchestration.manual import CannotCredit  # noqa: PLC0415
 

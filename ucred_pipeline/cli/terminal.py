@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console, RenderableType
 
 from ucred_pipeline.cli.contents import MODULES
 
-if TYPE_CHECKING:  # what reads the sources and judges takes most of a second to import
+if TYPE_CHECKING:  # what reads the sources and judges takes most of a second to import, and rich a tenth
+    from rich.console import Console, RenderableType
+
     from ucred_pipeline.orchestration.pipeline import Progress
 
-_out, _err = Console(highlight=False), Console(stderr=True, highlight=False)
 _NAMED: Final = re.compile(rf"\bucred (?=(?:{'|'.join(MODULES)})\b)")
 
 
-def show(told: RenderableType, env_file: Path | None) -> None:
+def show(told: "RenderableType", env_file: Path | None) -> None:
     """Print something whose commands can be typed as they stand."""
-    with _out.capture() as captured:
-        _out.print(told)
+    out = _console()
+    with out.capture() as captured:
+        out.print(told)
     click.echo(typable(captured.get(), env_file), nl=False)
 
 
@@ -53,5 +54,11 @@ def _printable(text: str) -> str:
 @contextmanager
 def progress(at_first: str = "...") -> Iterator["Progress"]:
     """Show how far long work is; whoever does it tells what is done, and how much of it."""
-    with _err.status(at_first) as status:
+    with _console(stderr=True).status(at_first) as status:
         yield lambda step, count: status.update(f"{count:,} {step}")
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=stderr, highlight=False)

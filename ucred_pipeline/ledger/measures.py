@@ -10,13 +10,14 @@ from sqlalchemy import Connection, and_, func, or_, select
 
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.domain.limits import Excess
+from ucred_pipeline.domain.runs import DECIDED, FAILED, Outcome
 from ucred_pipeline.domain.thresholds import Measure, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.alerts import waiting_since
 from ucred_pipeline.ledger.breaks import break_id, count_breaks, open_breaks
 from ucred_pipeline.ledger.mints import OWED, latency_us
 from ucred_pipeline.ledger.plans import PlanState
-from ucred_pipeline.ledger.runs import DECIDED, FAILED, RECONCILIATION, Outcome
+from ucred_pipeline.ledger.runs import RECONCILIATION
 from ucred_pipeline.ledger.safety import HoldKind, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import attempts, corrections, plan_items, plans, purchases, runs
 

@@ -3,33 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.schema import runs
 
 #: The job that reads everything: only its runs tell how fresh the figures are.
 RECONCILIATION: Final = "reconciliation"
-
-
-class Outcome(StrEnum):
-    """How a run ended; `retried`: its process died, and Dagster ran it again."""
-
-    RUNNING = "running"
-    DONE = "done"
-    UNSETTLED = "unsettled"
-    HELD = "held"
-    SOURCE_UNREADABLE = "source_unreadable"
-    SETTINGS = "settings"
-    FAULT = "fault"
-    RETRIED = "retried"
-
-
-#: A run that came to its end, whatever it found; and one that did not.
-DECIDED: Final = (Outcome.DONE, Outcome.UNSETTLED, Outcome.HELD)
-FAILED: Final = (Outcome.SOURCE_UNREADABLE, Outcome.SETTINGS, Outcome.FAULT)
 
 
 @dataclass(frozen=True, slots=True)

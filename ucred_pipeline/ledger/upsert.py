@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
+from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Connection, Executable, Select, Table, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
+    from sqlalchemy.dialects import postgresql, sqlite
 
 #: Databases take some thousands of bound values in one statement.
 _CHUNK = 500
@@ -47,9 +47,8 @@ def upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]])
 
 @cache
 def _upserting(dialect: str, table: Table, names: tuple[str, ...]) -> Executable:
-    statement: sqlite.Insert | postgresql.Insert = (
-        sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-    )
+    insert = import_module(f"sqlalchemy.dialects.{dialect}").insert  # the other database's takes long to load
+    statement: sqlite.Insert | postgresql.Insert = insert(table)
     keys = [column.name for column in table.primary_key]
     others = {name: statement.excluded[name] for name in names if name not in keys}
     if not others:

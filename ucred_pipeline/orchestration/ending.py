@@ -5,8 +5,9 @@ from typing import Final
 
 import dagster as dg
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.ledger.runs import Outcome, Run, find_run, running_runs
+from ucred_pipeline.ledger.runs import Run, find_run, running_runs
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.assets import is_asked_to_send
 from ucred_pipeline.orchestration.partitions import keys_of, scope_of

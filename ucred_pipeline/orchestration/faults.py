@@ -4,8 +4,8 @@ import traceback
 from pathlib import Path
 
 from ucred_pipeline.corrections.indexer import IndexerUnreachable
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.errors import LedgerUnusable
-from ucred_pipeline.ledger.runs import Outcome
 from ucred_pipeline.settings import SettingsError
 from ucred_pipeline.sources.errors import SourceUnreadable
 

@@ -13,8 +13,9 @@ import dagster as dg
 import yaml
 from filelock import FileLock
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.ledger.runs import RECONCILIATION, Outcome, Run, find_run
+from ucred_pipeline.ledger.runs import RECONCILIATION, Run, find_run
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.jobs import may_send
 from ucred_pipeline.orchestration.liveness import alive, end_dead_runs

@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.breaks import count_breaks
 from ucred_pipeline.ledger.days import note_failed
 from ucred_pipeline.ledger.measures import mint_success
 from ucred_pipeline.ledger.purchases import Days, count_verdicts
-from ucred_pipeline.ledger.runs import RECONCILIATION, End, Outcome, Run, begin_run, end_run, find_run
+from ucred_pipeline.ledger.runs import RECONCILIATION, End, Run, begin_run, end_run, find_run
 from ucred_pipeline.ledger.safety import open_holds
 from ucred_pipeline.orchestration.crediting import Credited
 from ucred_pipeline.orchestration.pipeline import Pipeline

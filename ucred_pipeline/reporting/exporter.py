@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from ucred_pipeline.domain.clock import Clock, from_micros, to_micros
+from ucred_pipeline.domain.runs import DECIDED, FAILED
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.break_lists import breaks_by_age
 from ucred_pipeline.ledger.errors import LedgerUnusable
@@ -22,7 +23,7 @@ from ucred_pipeline.ledger.measures import Windows, retry_queue
 from ucred_pipeline.ledger.mints import LATENCY_BUCKETS_MS, read_mint_counters
 from ucred_pipeline.ledger.reader import LedgerReader
 from ucred_pipeline.ledger.reads import Source, last_closed
-from ucred_pipeline.ledger.runs import DECIDED, FAILED, last_run
+from ucred_pipeline.ledger.runs import last_run
 from ucred_pipeline.reporting.sending_metrics import sending_metrics
 
 #: What the text is, for Prometheus.

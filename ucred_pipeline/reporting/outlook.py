@@ -8,11 +8,12 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import ACTIVE, Correction, CorrectionState
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.correction_rows import find_corrections
 from ucred_pipeline.ledger.corrections import ATTEMPTS_EXHAUSTED
 from ucred_pipeline.ledger.plans import PlanState
-from ucred_pipeline.ledger.runs import Outcome, Run, last_run
+from ucred_pipeline.ledger.runs import Run, last_run
 from ucred_pipeline.ledger.safety import Breaker, Hold, current_epoch, open_holds, read_breaker
 from ucred_pipeline.reporting.purchase_file import PurchaseFile, SeenPlan
 from ucred_pipeline.reporting.terminal import at, quoted, span, ucred

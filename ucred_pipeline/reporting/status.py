@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, make_url, select
 from ucred_pipeline.domain.clock import from_micros
 from ucred_pipeline.domain.corrections import CorrectionState
 from ucred_pipeline.domain.money import format_ucred
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.thresholds import STALE, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import count_breaks
@@ -19,7 +20,7 @@ from ucred_pipeline.ledger.plans import Plan, PlanState, plans_in
 from ucred_pipeline.ledger.purchases import count_verdicts, verdicts_of
 from ucred_pipeline.ledger.reads import Read, Source, last_closed
 from ucred_pipeline.ledger.retries import due_retries
-from ucred_pipeline.ledger.runs import Outcome, Run, last_run
+from ucred_pipeline.ledger.runs import Run, last_run
 from ucred_pipeline.ledger.safety import Hold, HoldKind, current_epoch, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import corrections, reads
 from ucred_pipeline.reporting.mint_rate import percent as in_percent

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.pruning import Pruned, prune
 from ucred_pipeline.ledger.reads import Read, Source, doubt_note, leave_note, note, save_read
-from ucred_pipeline.ledger.runs import End, Outcome, Run, begin_run, end_run
+from ucred_pipeline.ledger.runs import End, Run, begin_run, end_run
 from ucred_pipeline.ledger.schema import attempts, history, reads, runs
 from ucred_pipeline_tests.conftest import NOON, FakeClock
 from ucred_pipeline_tests.ledger.stories import A_SECOND, ACKNOWLEDGED, book_of, in_doubt, item, sending

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.runs import Outcome, last_run
+from ucred_pipeline.ledger.runs import last_run
 from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.reporting import troubles
 

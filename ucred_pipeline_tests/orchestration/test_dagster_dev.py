@@ -13,7 +13,8 @@ from typing import Any, Final
 import dagster as dg
 import pytest
 
-from ucred_pipeline.ledger.runs import Outcome, find_run, running_runs
+from ucred_pipeline.domain.runs import Outcome
+from ucred_pipeline.ledger.runs import find_run, running_runs
 from ucred_pipeline.orchestration.jobs import may_send
 from ucred_pipeline.orchestration.partitions import ALL_OPEN, SCOPE_TAG
 from ucred_pipeline.sandbox import SandboxSpec

@@ -8,9 +8,10 @@ import dagster as dg
 import pytest
 
 from ucred_pipeline.definitions import defs
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.ledger.days import failed_days, note_changed, note_failed
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.ledger.runs import Outcome, Run, find_run, last_run
+from ucred_pipeline.ledger.runs import Run, find_run, last_run
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.jobs import may_retry, may_send
 from ucred_pipeline.orchestration.partitions import SCOPE_TAG, scope_of

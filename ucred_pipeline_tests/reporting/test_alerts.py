@@ -15,10 +15,10 @@ from sqlalchemy import select
 from ucred_pipeline.alert_routes import read_routes
 from ucred_pipeline.domain.alert_states import Event
 from ucred_pipeline.domain.alerts import CATALOGUE, FLOOD, RULES, Severity
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.alerts import acknowledge, find_alerts, read_alerts, silence
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.runs import Outcome
 from ucred_pipeline.ledger.safety import Signed, release_holds
 from ucred_pipeline.ledger.schema import outbox
 from ucred_pipeline.reporting.alert_list import document, render

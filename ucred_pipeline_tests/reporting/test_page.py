@@ -18,6 +18,7 @@ from ucred_pipeline.domain.alerts import Severity
 from ucred_pipeline.domain.clock import SystemClock
 from ucred_pipeline.domain.issuances import ISSUED, Issuance
 from ucred_pipeline.domain.payments import Dispute, Payment
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.alerts import may_look, save_alerts, silence
 from ucred_pipeline.ledger.breaks import KINDS, count_breaks, open_breaks, update_breaks
@@ -25,7 +26,7 @@ from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.mirror import store_issuances, store_payments
 from ucred_pipeline.ledger.purchases import count_verdicts, find_purchases, mark_all_accounts
-from ucred_pipeline.ledger.runs import End, Outcome, Run, begin_run, end_run
+from ucred_pipeline.ledger.runs import End, Run, begin_run, end_run
 from ucred_pipeline.ledger.safety import HoldKind, Signed, raise_hold
 from ucred_pipeline.ledger.schema import breaks, corrections, purchases
 from ucred_pipeline.ledger.tallies import take_tallies

@@ -2,8 +2,9 @@
 
 import pytest
 
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.verdicts import Verdict
-from ucred_pipeline.ledger.runs import Outcome, Run
+from ucred_pipeline.ledger.runs import Run
 from ucred_pipeline.reporting.runs import render
 from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.reporting.worlds import shown

@@ -8,13 +8,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, update
 
 from ucred_pipeline.domain.limits import Excess
+from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import update_breaks
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.plans import save_plan
 from ucred_pipeline.ledger.purchases import clear_marks, mark_all_accounts
-from ucred_pipeline.ledger.runs import RECONCILIATION, End, Outcome, Run, begin_run, end_run
+from ucred_pipeline.ledger.runs import RECONCILIATION, End, Run, begin_run, end_run
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_breaker, raise_hold
 from ucred_pipeline.ledger.schema import breaker, credit_lines
 from ucred_pipeline_tests.conftest import NOON, FakeClock

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from ucred_pipeline.domain.runs import DECIDED
 from ucred_pipeline.ledger.break_lists import (
     AgeBand,
     BreakFilter,
@@ -18,7 +19,7 @@ from ucred_pipeline.ledger.break_lists import (
 )
 from ucred_pipeline.ledger.plans import Withheld, plans_waiting
 from ucred_pipeline.ledger.reads import Source
-from ucred_pipeline.ledger.runs import DECIDED, Run, last_run, recent_runs
+from ucred_pipeline.ledger.runs import Run, last_run, recent_runs
 from ucred_pipeline.ledger.safety import Hold, open_holds
 from ucred_pipeline.reporting.page.alerts import SeenAlerts, see_alerts
 from ucred_pipeline.reporting.page.charts import (

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ucred_pipeline.domain.alerts import EVERY
+from ucred_pipeline.domain.runs import FAILED, Outcome
 from ucred_pipeline.domain.thresholds import STALE, Reading
 from ucred_pipeline.ledger.plans import Withheld
-from ucred_pipeline.ledger.runs import FAILED, Outcome, Run
+from ucred_pipeline.ledger.runs import Run
 from ucred_pipeline.ledger.safety import Hold
 from ucred_pipeline.reporting.page.alerts import SeenAlerts
 from ucred_pipeline.reporting.page.figures import Figure, State
