@@ -13,7 +13,6 @@ from sqlalchemy import (
     Connection,
     String,
     and_,
-    case,
     func,
     or_,
     select,
@@ -47,9 +46,6 @@ class AgeBand(StrEnum):
     UNDER_1D = "4h-24h", (4, 24), "4 to 24 h", "4-24 h"
     UNDER_3D = "1d-3d", (24, 72), "1 to 3 d", "1-3 d"
     OVER_3D = "over-3d", (72, None), "over 3 d", "> 3 d"
-
-
-_BANDS: Final = {band.value: band for band in AgeBand}
 
 
 class BreakOrder(StrEnum):
@@ -103,21 +99,17 @@ class OpenBreaks:
 
 def breaks_by_age(connection: Connection, now: datetime) -> dict[str, OpenBreaks]:
     """Count the open breaks of each kind in each band of age; all of the kinds are named."""
-    bands = case(*((_is_in(band, now), band.value) for band in AgeBand), else_=AgeBand.OVER_3D.value)
+    bands = [func.count().filter(_is_in(band, now)) for band in AgeBand]
     chosen = (
-        select(breaks.c.kind, bands.label("band"), func.count().label("found"), func.min(breaks.c.first_seen))
+        select(breaks.c.kind, func.min(breaks.c.first_seen), *bands)
         .where(breaks.c.resolved.is_(None))
-        .group_by(breaks.c.kind, "band")
+        .group_by(breaks.c.kind)
     )
-    found: dict[str, dict[AgeBand, tuple[int, datetime]]] = {kind: {} for kind in KINDS}
-    for kind, band, count, oldest in connection.execute(chosen):
-        found[kind][_BANDS[band]] = (count, oldest)
-    return {kind: _open(kind, told) for kind, told in found.items()}
-
-
-def _open(kind: str, told: dict[AgeBand, tuple[int, datetime]]) -> OpenBreaks:
-    counts = {band: told[band][0] if band in told else 0 for band in AgeBand}
-    return OpenBreaks(kind, counts, min((oldest for _, oldest in told.values()), default=None))
+    none = dict.fromkeys(AgeBand, 0)
+    found = {kind: OpenBreaks(kind, none, None) for kind in KINDS}
+    for kind, oldest, *counts in connection.execute(chosen):
+        found[kind] = OpenBreaks(kind, dict(zip(AgeBand, counts, strict=True)), oldest)
+    return found
 
 
 def page_of_breaks(  # noqa: PLR0913, PLR0917 - what a list is asked for

@@ -176,8 +176,7 @@ def _reconciliation_age(at: _Moment) -> Reading:
 
 
 def _failed_runs(at: _Moment) -> Reading:
-    ended = func.coalesce(runs.c.finished, runs.c.began)
-    failed = runs.c.outcome.in_(FAILED) & (ended > at.now - at.windows.failed_runs) & (ended <= at.now)
+    failed = runs.c.outcome.in_(FAILED) & runs.c.finished.between(at.now - at.windows.failed_runs, at.now)
     return Reading(at.connection.execute(select(func.count()).select_from(runs).where(failed)).scalar_one())
 
 

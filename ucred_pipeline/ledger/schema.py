@@ -204,12 +204,12 @@ breaks = Table(
     Column("payment_intent", String(255), nullable=False, index=True),
     Column("kind", String(16), nullable=False),
     Column("first_seen", Moment, nullable=False),
-    Column("resolved", Moment, index=True),
+    Column("resolved", Moment),
     Column("resolution", String(64)),
 )
 for _name, _columns in {
-    "ix_breaks_open_by_age": (breaks.c.first_seen, breaks.c.id),
-    "ix_breaks_open_by_kind": (breaks.c.kind, breaks.c.first_seen, breaks.c.id),
+    "ix_breaks_open_by_age": (breaks.c.first_seen, breaks.c.id, breaks.c.resolved),
+    "ix_breaks_open_by_kind": (breaks.c.kind, breaks.c.first_seen, breaks.c.id, breaks.c.resolved),
 }.items():
     Index(
         _name,
@@ -407,7 +407,7 @@ runs = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("began", Moment, nullable=False, index=True),
-    Column("finished", Moment),
+    Column("finished", Moment, index=True),
     Column("applied", Boolean, nullable=False),
     Column("since", Moment),
     Column("until", Moment),
@@ -415,6 +415,7 @@ runs = Table(
     Column("detail", Text, nullable=False),
     Column("summary", JSON, nullable=False),
     Column("job", String(64), nullable=False, server_default=text("'reconciliation'")),
+    Index("ix_runs_job", "job", "began"),
 )
 
 reconciliation_days = Table(

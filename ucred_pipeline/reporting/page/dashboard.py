@@ -26,11 +26,9 @@ from ucred_pipeline.reporting.page.charts import (
     Chart,
     Span,
     latency_chart,
-    latency_line,
     success_chart,
-    success_line,
 )
-from ucred_pipeline.reporting.page.figures import Figure, read_figures
+from ucred_pipeline.reporting.page.figures import Figure, mint_figures, read_figures
 from ucred_pipeline.reporting.page.headline import Headline, Standing, headline
 from ucred_pipeline.reporting.page.totals import ControlTotals, read_totals
 from ucred_pipeline.reporting.status import WHAT_TO_DO, source_document
@@ -70,7 +68,7 @@ def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: 
 
     matrix = breaks_by_age(connection, now)
     points = read_points(connection, span, limits, now)
-    figures = _with_lines(read_figures(connection, matrix, limits, now), points)
+    figures = [*mint_figures(points, limits), *read_figures(connection, matrix, limits, now)]
     totals, runs, seen = read_totals(connection), recent_runs(connection, _RUNS), see_alerts(connection, now)
     if totals.counted is None:
         figures = [figure.before_judging() for figure in figures]
@@ -101,8 +99,3 @@ def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: 
         sources=[source_document(connection, source, now) for source in Source],
         oldest=page_of_breaks(connection, BreakFilter(), BreakOrder.OLDEST, None, _OLDEST, now),
     )
-
-
-def _with_lines(figures: Sequence[Figure], points: Sequence[Any]) -> list[Figure]:
-    lines = {"success": success_line(points), "latency": latency_line(points)}
-    return [figure.with_line(lines.get(figure.name, ())) for figure in figures]

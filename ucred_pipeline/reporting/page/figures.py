@@ -16,19 +16,20 @@ from ucred_pipeline.domain.thresholds import (
     RETRY_QUEUE,
     Measure,
     Reading,
+    Share,
     Threshold,
 )
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.break_lists import OpenBreaks
-from ucred_pipeline.ledger.measures import doubts, mint_latency_s, retry_queue
+from ucred_pipeline.ledger.measures import doubts, retry_queue
 from ucred_pipeline.ledger.purchases import wei_judged_as
-from ucred_pipeline.reporting.mint_rate import MintState, recent_mint_rate
+from ucred_pipeline.reporting.mint_rate import MintRate, MintState
+from ucred_pipeline.reporting.page.charts import Point, latency_line, success_line
 from ucred_pipeline.reporting.page.words import age, latency, ucred, window
 from ucred_pipeline.reporting.terminal import counted, lasting
 from ucred_pipeline.settings import Thresholds
 
-P95: Final = 0.95
-MEDIAN: Final = 0.5
+_NO_MINTS: Final = (Share(0, 0), None, None)
 _MISSING: Final = Threshold(Measure.MISSING_PURCHASES, "missing_purchases")
 _MISSING_LONG: Final = Threshold(Measure.MISSING_AGE, "missing_age_s")
 
@@ -70,22 +71,25 @@ class Figure:
     line: Sequence[float] = ()
     word: str = ""
 
-    def with_line(self, line: Sequence[float]) -> "Figure":
-        """The same, with a small line."""
-        return replace(self, line=line)
-
     def before_judging(self) -> "Figure":
         """The same where nothing has been judged: a count of nothing is no good news."""
         return replace(self, state=State.UNKNOWN, of="nothing is judged yet", word="")
 
 
+def mint_figures(points: Sequence[Point], limits: Thresholds) -> list[Figure]:
+    """Give the two figures of the mint, which are those of the charts' newest point."""
+    share, median, p95 = (points[-1].share, points[-1].median, points[-1].p95) if points else _NO_MINTS
+    return [
+        _success(share, success_line(points), limits),
+        _latency(p95, median, latency_line(points), limits),
+    ]
+
+
 def read_figures(
     connection: Connection, breaks: Mapping[str, OpenBreaks], limits: Thresholds, now: datetime
 ) -> list[Figure]:
-    """Read the six figures, in the order in which they are shown."""
+    """Read the four figures of the purchases, in the order in which they are shown."""
     return [
-        _success(connection, limits, now),
-        _latency(connection, limits, now),
         _queue(connection, limits, now),
         _missing(connection, breaks[Verdict.LACKING], limits, now),
         _over_credits(breaks[Verdict.OVER_CREDITED], limits, now),
@@ -101,8 +105,8 @@ _MINT_STATES: Final = {
 }
 
 
-def _success(connection: Connection, limits: Thresholds, now: datetime) -> Figure:
-    rate = recent_mint_rate(connection, now, limits)
+def _success(share: Share, line: Sequence[float], limits: Thresholds) -> Figure:
+    rate = MintRate(share, limits)
     is_few = rate.state is MintState.TOO_FEW
     few = ", too few to tell" if is_few else ""
     return Figure(
@@ -113,13 +117,12 @@ def _success(connection: Connection, limits: Thresholds, now: datetime) -> Figur
         of=f"{rate.share.part:,} of {rate.share.whole:,} mints{few}",
         window=f"last {window(limits.mint_success_window_hours)}",
         limit=f"floor {limits.mint_success_percent:g}%",
+        line=line,
         word="Too few" if is_few else "",
     )
 
 
-def _latency(connection: Connection, limits: Thresholds, now: datetime) -> Figure:
-    since = now - timedelta(hours=limits.mint_success_window_hours)
-    p95, median = (mint_latency_s(connection, since, quantile) for quantile in (P95, MEDIAN))
+def _latency(p95: float | None, median: float | None, line: Sequence[float], limits: Thresholds) -> Figure:
     is_bad = MINT_LATENCY.is_bad(Reading(p95), limits.by_key)
     state = State.UNKNOWN if is_bad is None else State.WARNING if is_bad else State.GOOD
     return Figure(
@@ -130,6 +133,7 @@ def _latency(connection: Connection, limits: Thresholds, now: datetime) -> Figur
         of="no log tells" if p95 is None else _told_median(p95, median),
         window=f"last {window(limits.mint_success_window_hours)}",
         limit=f"limit {limits.mint_latency_s:g} s",
+        line=line,
     )
 
 

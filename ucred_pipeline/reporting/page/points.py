@@ -15,10 +15,11 @@ from ucred_pipeline.ledger.measures import place_of
 from ucred_pipeline.ledger.mint_series import mints_since
 from ucred_pipeline.ledger.mints import NEVER
 from ucred_pipeline.reporting.page.charts import Point, Span
-from ucred_pipeline.reporting.page.figures import MEDIAN, P95
 from ucred_pipeline.settings import Thresholds
 
 _US: Final = 1_000_000
+_MEDIAN: Final = 0.5
+_P95: Final = 0.95
 
 
 def read_points(connection: Connection, span: Span, limits: Thresholds, now: datetime) -> list[Point]:
@@ -53,7 +54,7 @@ def _points(
         last = len(issued) if newest else int(np.searchsorted(issued, to_micros(moment)))
         share = Share(int(worked[last] - worked[first]), last - first)
         inside = None if seconds is None else seconds[first:last]
-        yield Point(moment, share, *_quantiles(inside, (MEDIAN, P95)))
+        yield Point(moment, share, *_quantiles(inside, (_MEDIAN, _P95)))
 
 
 def _quantiles(seconds: NDArray[np.float64] | None, quantiles: Sequence[float]) -> tuple[float | None, ...]:
