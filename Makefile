@@ -6,6 +6,8 @@ else
 BIN := .venv/bin
 endif
 READY := .venv/.ready
+# The tests start the command by the hundred: its modules are compiled once, wherever Python may keep them.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 SEEDS ?= 25000
