@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from ucred_pipeline.reporting.terminal import lasting
+from ucred_pipeline.reporting.wording import lasting
 
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MINUTE_S = 60

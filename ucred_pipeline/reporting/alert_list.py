@@ -20,7 +20,8 @@ from ucred_pipeline.ledger.alerts import (
     read_alerts,
     silences_at,
 )
-from ucred_pipeline.reporting.terminal import counted, iso, lasting, part, plain, seconds_since
+from ucred_pipeline.reporting.terminal import part, plain
+from ucred_pipeline.reporting.wording import counted, iso, lasting, seconds_since
 
 #: What ended within this time is still shown.
 _RECENT: Final = timedelta(days=1)

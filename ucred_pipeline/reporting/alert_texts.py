@@ -7,7 +7,7 @@ from ucred_pipeline.alert_routes import Note, Tone
 from ucred_pipeline.domain.alert_states import Alert, Event, Notice
 from ucred_pipeline.domain.alerts import BREAK, Severity, anchor_of
 from ucred_pipeline.ledger.alerts import Message
-from ucred_pipeline.reporting.terminal import at, lasting, seconds_since
+from ucred_pipeline.reporting.wording import at, lasting, seconds_since
 
 _TONES: Final = {
     Severity.CRITICAL: Tone.FAILURE,

@@ -29,7 +29,7 @@ from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.reporting.alert_recipients import Recipients
 from ucred_pipeline.reporting.notifications import Patience, deliver
 from ucred_pipeline.reporting.observations import look_at
-from ucred_pipeline.reporting.terminal import counted
+from ucred_pipeline.reporting.wording import counted
 from ucred_pipeline.settings import Rules, Settings
 
 #: Two looks that are closer than this are one: another daemon may be looking as well.

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.domain.verdicts import Reason
 from ucred_pipeline.ledger.breaks import Break, open_breaks
-from ucred_pipeline.reporting.terminal import counted, facts, iso, lasting, plain, seconds_since, ucred
+from ucred_pipeline.reporting.terminal import facts, plain
+from ucred_pipeline.reporting.wording import counted, iso, lasting, seconds_since, ucred
 
 #: The fields of a break, in the order in which they are written.
 FIELDS: Final = (

@@ -27,8 +27,9 @@ from ucred_pipeline.reporting.purchase_file import (
     read_payment,
     read_record,
 )
-from ucred_pipeline.reporting.terminal import amount, at, facts, iso, money, part, plain, ucred
+from ucred_pipeline.reporting.terminal import facts, part, plain
 from ucred_pipeline.reporting.timeline import PAYMENTS_LOG, Event, days, timeline
+from ucred_pipeline.reporting.wording import amount, at, iso, money, ucred
 from ucred_pipeline.settings import Rules
 
 

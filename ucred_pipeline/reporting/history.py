@@ -3,7 +3,7 @@
 from typing import Any
 
 from ucred_pipeline.ledger.verification import Verified
-from ucred_pipeline.reporting.terminal import at, iso
+from ucred_pipeline.reporting.wording import at, iso
 
 
 def document(found: Verified) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.ledger.alerts import Claimed, claim_next, mark_delivered, put_back
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.reporting.alert_texts import note_of, trial_note
-from ucred_pipeline.reporting.terminal import counted
+from ucred_pipeline.reporting.wording import counted
 
 _LEASE: Final = timedelta(minutes=2)
 _FIRST_WAIT: Final = timedelta(seconds=30)

@@ -14,7 +14,7 @@ from ucred_pipeline.domain.money import format_ucred
 from ucred_pipeline.domain.thresholds import Measure, Reading, Share, Unit
 from ucred_pipeline.ledger.measures import Windows, read_measures
 from ucred_pipeline.reporting.mint_rate import percent
-from ucred_pipeline.reporting.terminal import lasting
+from ucred_pipeline.reporting.wording import lasting
 from ucred_pipeline.settings import Rules, Thresholds
 
 _ROUTE_LETTERS: Final = 8

@@ -16,7 +16,7 @@ from ucred_pipeline.ledger.plans import PlanState
 from ucred_pipeline.ledger.runs import Run, last_run
 from ucred_pipeline.ledger.safety import Breaker, Hold, current_epoch, open_holds, read_breaker
 from ucred_pipeline.reporting.purchase_file import PurchaseFile, SeenPlan
-from ucred_pipeline.reporting.terminal import at, quoted, span, ucred
+from ucred_pipeline.reporting.wording import at, quoted, span, ucred
 from ucred_pipeline.settings import Rules
 
 RECONCILE: Final = "ucred reconcile --apply"

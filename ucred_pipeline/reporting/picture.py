@@ -19,7 +19,8 @@ from ucred_pipeline.ledger.schema import attempts, corrections, purchases
 from ucred_pipeline.reporting.explanation import events, explain_purchase, step
 from ucred_pipeline.reporting.mint_rate import MintRate, percent, recent_mint_rate
 from ucred_pipeline.reporting.outlook import Step
-from ucred_pipeline.reporting.terminal import counted, part, plain, ucred
+from ucred_pipeline.reporting.terminal import part, plain
+from ucred_pipeline.reporting.wording import counted, ucred
 from ucred_pipeline.settings import Rules
 
 _WHAT_THIS_IS: Final = (

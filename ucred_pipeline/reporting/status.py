@@ -25,7 +25,8 @@ from ucred_pipeline.ledger.safety import Hold, HoldKind, current_epoch, open_hol
 from ucred_pipeline.ledger.schema import corrections, reads
 from ucred_pipeline.reporting.mint_rate import percent as in_percent
 from ucred_pipeline.reporting.mint_rate import recent_mint_rate
-from ucred_pipeline.reporting.terminal import counted, facts, iso, lasting, part, plain, seconds_since
+from ucred_pipeline.reporting.terminal import facts, part, plain
+from ucred_pipeline.reporting.wording import counted, iso, lasting, seconds_since
 from ucred_pipeline.settings import Rules, Settings
 
 _RELEASE: Final = "ucred release --reason TEXT --by NAME"

@@ -20,7 +20,7 @@ from ucred_pipeline.reporting.purchase_file import (
     SeenMint,
     SeenPlan,
 )
-from ucred_pipeline.reporting.terminal import counted, money, ucred
+from ucred_pipeline.reporting.wording import counted, money, ucred
 
 STRIPE: Final = "Stripe"
 DATABASE: Final = "payments DB"

@@ -9,7 +9,8 @@ import httpx
 
 from ucred_pipeline.domain.clock import Clock, SystemClock
 from ucred_pipeline.ledger.reader import LedgerReader
-from ucred_pipeline.reporting.page.app import Pages, Shown
+from ucred_pipeline.reporting.page.answers import Shown
+from ucred_pipeline.reporting.page.app import Pages
 from ucred_pipeline.reporting.page.serving import listen, server
 from ucred_pipeline.settings import Rules
 

@@ -746,7 +746,7 @@ def test_a_fault_says_nothing_of_the_ledger(
     def fail(*_: object) -> None:
         raise LookupError("acct:user:kim@example.com")
 
-    monkeypatch.setattr("ucred_pipeline.reporting.page.app.read_dashboard", fail)
+    monkeypatch.setattr("ucred_pipeline.reporting.page.first_page.read_dashboard", fail)
     with visiting(sqlite_url) as visitor:
         answer = visitor.get("/")
 

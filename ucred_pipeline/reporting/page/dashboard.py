@@ -30,6 +30,7 @@ from ucred_pipeline.reporting.page.charts import (
 )
 from ucred_pipeline.reporting.page.figures import Figure, mint_figures, read_figures
 from ucred_pipeline.reporting.page.headline import Headline, Standing, headline
+from ucred_pipeline.reporting.page.points import read_points
 from ucred_pipeline.reporting.page.totals import ControlTotals, read_totals
 from ucred_pipeline.reporting.status import WHAT_TO_DO, source_document
 from ucred_pipeline.settings import Thresholds
@@ -64,8 +65,6 @@ class Dashboard:
 
 def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: datetime) -> Dashboard:
     """Read the first page."""
-    from ucred_pipeline.reporting.page.points import read_points  # noqa: PLC0415 - numpy comes late
-
     matrix = breaks_by_age(connection, now)
     points = read_points(connection, span, limits, now)
     figures = [*mint_figures(points, limits), *read_figures(connection, matrix, limits, now)]

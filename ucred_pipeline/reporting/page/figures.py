@@ -26,7 +26,7 @@ from ucred_pipeline.ledger.purchases import wei_judged_as
 from ucred_pipeline.reporting.mint_rate import MintRate, MintState
 from ucred_pipeline.reporting.page.charts import Point, latency_line, success_line
 from ucred_pipeline.reporting.page.words import age, latency, ucred, window
-from ucred_pipeline.reporting.terminal import counted, lasting
+from ucred_pipeline.reporting.wording import counted, lasting
 from ucred_pipeline.settings import Thresholds
 
 _NO_MINTS: Final = (Share(0, 0), None, None)

@@ -14,7 +14,7 @@ from ucred_pipeline.ledger.safety import Hold
 from ucred_pipeline.reporting.page.alerts import SeenAlerts
 from ucred_pipeline.reporting.page.figures import Figure, State
 from ucred_pipeline.reporting.page.words import age, ago, lies_ahead, words
-from ucred_pipeline.reporting.terminal import counted, lasting
+from ucred_pipeline.reporting.wording import counted, lasting
 from ucred_pipeline.settings import Thresholds
 
 #: Alerts that nobody has evaluated for so long say nothing of now.

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ucred_pipeline.reporting.mint_rate import percent
 from ucred_pipeline.reporting.page import words
-from ucred_pipeline.reporting.terminal import at, iso, lasting
+from ucred_pipeline.reporting.wording import at, iso, lasting
 
 _HERE: Final = Path(__file__).parent
 _TYPES: Final[Mapping[str, str]] = {

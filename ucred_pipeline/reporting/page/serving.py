@@ -10,7 +10,8 @@ import uvicorn
 
 from ucred_pipeline.domain.clock import SystemClock
 from ucred_pipeline.ledger.reader import LedgerReader
-from ucred_pipeline.reporting.page.app import Pages, Shown
+from ucred_pipeline.reporting.page.answers import Shown
+from ucred_pipeline.reporting.page.app import Pages
 from ucred_pipeline.reporting.page.connections import PromptProtocol
 from ucred_pipeline.reporting.page.guard import Guard
 from ucred_pipeline.settings import Settings, SettingsError

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ucred_pipeline.domain.money import format_ucred
-from ucred_pipeline.reporting.terminal import lasting, seconds_since
+from ucred_pipeline.reporting.wording import lasting, seconds_since
 
 _CUT: Final = 300
 #: Two clocks are never quite the same.
