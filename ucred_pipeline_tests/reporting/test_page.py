@@ -37,7 +37,7 @@ from ucred_pipeline.reporting.mint_rate import percent, recent_mint_rate
 from ucred_pipeline.reporting.page.words import latency
 from ucred_pipeline.settings import Rules
 from ucred_pipeline_tests.conftest import NOON, FakeClock
-from ucred_pipeline_tests.ledger.stories import add_purchase, item
+from ucred_pipeline_tests.ledger.stories import add_purchase, book_of, in_doubt, item
 from ucred_pipeline_tests.reporting.serving import visiting
 from ucred_pipeline_tests.reporting.worlds import World
 
@@ -214,6 +214,26 @@ def test_one_purchase(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:
     assert "1 break is open. Critical: missing credits." in words(html)
     assert "Missing credits 1 Critical 1 UCRED owed, the oldest for 25 h" in figure(html, "missing")
     assert "Mint success 0.0% Too few 0 of 1 mints, too few to tell" in figure(html, "success")
+
+
+def test_a_request_that_is_not_settled_is_never_good_news(
+    sqlite_ledger: Ledger, ledger_page: httpx.Client, clock: FakeClock
+) -> None:
+    """A purchase that turned out to have too much may still have a credit of ours under way."""
+    in_doubt(sqlite_ledger, book_of(sqlite_ledger, clock), clock, item(1))
+    with sqlite_ledger.write() as connection:
+        connection.execute(update(purchases).values(verdict=Verdict.OVER_CREDITED))
+        told = {
+            "payment_intent": "pi_1",
+            "verdict": Verdict.OVER_CREDITED,
+            "reason": Reason.CREDITED_WITHOUT_PAYMENT,
+        }
+        update_breaks(connection, [told], NOON)
+        ran(connection)
+        judged(connection)
+    card = figure(ledger_page.get("/").text, "doubt")
+
+    assert "In doubt 0 Info 1 purchase of another kind with a request that is not settled" in card
 
 
 def test_stale_failed_and_held_are_said_first(sqlite_ledger: Ledger, ledger_page: httpx.Client) -> None:

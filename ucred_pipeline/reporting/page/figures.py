@@ -190,15 +190,21 @@ def _over_credits(found: OpenBreaks, limits: Thresholds, now: datetime) -> Figur
 
 
 def _in_doubt(connection: Connection, found: OpenBreaks, limits: Thresholds, now: datetime) -> Figure:
-    asked = min(doubts(connection).values(), default=found.oldest)
+    unsettled = doubts(connection)
+    asked = min(unsettled.values(), default=found.oldest)
     is_old = DOUBTS.is_bad(Reading(_age_s(asked, now)), limits.by_key)
-    unknown = f"{ucred(wei_judged_as(connection, Verdict.IN_DOUBT))} not yet known" if found.count else ""
+    told = "every credit is known"
+    if found.count:
+        told = f"{ucred(wei_judged_as(connection, Verdict.IN_DOUBT))} not yet known{_oldest(found, now)}"
+    elif unsettled:
+        told = f"{counted(len(unsettled), 'purchase')} of another kind with a request that is not settled"
+    is_known = not (found.count or unsettled)
     return Figure(
         name="doubt",
         title="In doubt",
-        state=State.GOOD if not found.count else State.WARNING if is_old else State.INFO,
+        state=State.GOOD if is_known else State.WARNING if is_old else State.INFO,
         value=f"{found.count:,}",
-        of=unknown + _oldest(found, now) if found.count else "every credit is known",
+        of=told,
         window="open now",
         limit=f"limit {lasting(limits.doubt_age_s)}",
         kind=Verdict.IN_DOUBT.value,
