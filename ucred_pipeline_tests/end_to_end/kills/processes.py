@@ -22,7 +22,16 @@ _PRELOADED: Final = (
     "ucred_pipeline.reporting.runs",
     "ucred_pipeline_tests.end_to_end.kills.boundaries",
     "alembic.command",
+    "alembic.config",
+    "dagster._core.execution.execute_in_process",
+    "dagster._core.instance.factory",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.root",
+    "dagster._core.storage.sqlite_storage",
     "psycopg",
+    "rich.status",
+    "stripe._v1_services",
+    "stripe._v2_services",
 )
 _LONGEST_S: Final = 120
 
