@@ -109,12 +109,12 @@
   for (const figure of document.querySelectorAll(".chart")) {
     if (figure.querySelector(".plot")) charts.push({ figure, chart: null });
   }
-  drawAll();
+  requestAnimationFrame(() => setTimeout(drawAll)); // the figures are painted first
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   new ResizeObserver(() => {
     for (const { figure, chart } of charts) {
       const width = figure.querySelector(".plot").clientWidth;
-      if (width && width !== chart.width) chart.setSize({ width, height: 230 });
+      if (chart && width && width !== chart.width) chart.setSize({ width, height: 230 });
     }
   }).observe(document.querySelector("main"));
 
