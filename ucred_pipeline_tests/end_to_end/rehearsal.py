@@ -12,9 +12,10 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Self
 from unittest import mock
@@ -83,6 +84,7 @@ class Rehearsal:
         self.clock: Clock = SystemClock() if real_time else self._standing
         self.sandbox = Sandbox(spec, folder=self.folder / "the world", clock=self.clock)
         self.variables: dict[str, str] = {}
+        self._kept = ExitStack()
         self.config = self.folder / "ucred.toml"
         self.config.write_text(rules, encoding="utf-8")
 
@@ -95,7 +97,13 @@ class Rehearsal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._kept.close()
         self.sandbox.close()
+
+    @cached_property
+    def _history(self) -> dg.DagsterInstance:
+        """Dagster's history of all runs in this process, in memory."""
+        return self._kept.enter_context(dg.DagsterInstance.ephemeral())
 
     @property
     def env_file(self) -> Path:
@@ -120,7 +128,7 @@ class Rehearsal:
         with (
             mock.patch.object(sys, "argv", ["ucred", "--env-file", str(self.env_file), *arguments]),
             mock.patch.object(opening, "SystemClock", return_value=self.clock),
-            mock.patch.object(dg.DagsterInstance, "from_config", _in_memory),
+            mock.patch.object(dg.DagsterInstance, "from_config", return_value=nullcontext(self._history)),
             mock.patch.dict(os.environ, {"DAGSTER_HOME": str(self.dagster_home)}),
             redirect_stdout(out),
             redirect_stderr(err),
@@ -217,12 +225,6 @@ class Rehearsal:
         addresses = (name.removeprefix("acct:user:") for name in self.sandbox.truth.accounts)
         canaries = (self.sandbox.spec.key, self.sandbox.spec.token or "", *addresses)
         return [canary for canary in canaries if canary and canary in text]
-
-
-@contextmanager
-def _in_memory(*_where: str) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
 
 
 def _namespace(memo: str) -> str:
