@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ucred_pipeline_tests.simulation.campaign import play_all, shrink
-from ucred_pipeline_tests.simulation.figures import Figures, NotToBeMerged, merged, shown
+from ucred_pipeline_tests.simulation.figures import Figures, NotToBeMerged, code_version, merged, shown
 from ucred_pipeline_tests.simulation.mutants import MUTANTS, Mutant, caught_at
 from ucred_pipeline_tests.simulation.profiles import PROFILES, named, profile_of
 from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, play
@@ -40,7 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=int, default=2000, help="how many (default 2000)")
     run.add_argument("--start", type=int, default=0, help="the first seed (default 0)")
     run.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: cores)")
-    run.add_argument("--figures", type=Path, help="keep the figures in this file, and go on from it")
+    run.add_argument(
+        "--figures",
+        type=Path,
+        help="keep the figures in this file, and go on from it if they are of the same code",
+    )
     figures = commands.add_parser("figures", help="put the figures of several files together, as tables")
     figures.add_argument("file", type=Path, nargs="+")
     replay = commands.add_parser(
@@ -65,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _campaign(seeds: range, workers: int, file: Path | None) -> int:
     figures = Figures.load(file) if file and file.exists() else Figures()
+    if figures.code.keys() - {code_version()}:
+        _say(
+            f"{file} is of an engine or a simulation as it was before; keep the figures of this one elsewhere"
+        )
+        return 2
     missing = list(figures.missing(seeds))
     try:
         _play(missing, workers, figures, file)

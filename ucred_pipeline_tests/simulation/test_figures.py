@@ -93,3 +93,17 @@ def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "2 of 2 schedules" in second.stderr
     assert Figures.load(Path(file)).seeds == [range(5)]
     assert "5 schedules (seeds 0 to 4)" in third.stdout
+
+
+def test_figures_of_another_engine_are_left_alone(tmp_path: Path) -> None:
+    """What was proved of the engine as it was says nothing of the engine as it is."""
+    file = _kept(tmp_path / "figures.json", range(2))
+    before = Figures.load(file)
+    before.code = Counter(another=2)
+    before.save(file)
+
+    refused = _simulation("run", "--seeds", "4", "--figures", str(file))
+
+    assert refused.returncode == 2
+    assert "keep the figures of this one elsewhere" in refused.stdout
+    assert Figures.load(file) == before
