@@ -16,7 +16,7 @@ _US: Final = 1_000_000
 
 
 class Span(StrEnum):
-    """How far back the charts look, and how far apart their points are."""
+    """How far back the charts look, and how far apart their points are: some 50, each a row of the page."""
 
     length: timedelta
     step: timedelta
@@ -29,10 +29,10 @@ class Span(StrEnum):
         member.length, member.step, member.text = length, step, text
         return member
 
-    SIX_HOURS = "6h", timedelta(hours=6), timedelta(minutes=5), "6 h"
-    DAY = "24h", timedelta(hours=24), timedelta(minutes=15), "24 h"
-    WEEK = "7d", timedelta(days=7), timedelta(hours=2), "7 d"
-    MONTH = "30d", timedelta(days=30), timedelta(hours=6), "30 d"
+    SIX_HOURS = "6h", timedelta(hours=6), timedelta(minutes=10), "6 h"
+    DAY = "24h", timedelta(hours=24), timedelta(minutes=30), "24 h"
+    WEEK = "7d", timedelta(days=7), timedelta(hours=4), "7 d"
+    MONTH = "30d", timedelta(days=30), timedelta(hours=12), "30 d"
 
 
 @dataclass(frozen=True, slots=True)

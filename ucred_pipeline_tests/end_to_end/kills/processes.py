@@ -3,6 +3,7 @@
 Nobody waits for Python's imports hundreds of times, and a random moment falls into the run.
 """
 
+import gc
 import os
 import sys
 from functools import cache
@@ -79,6 +80,7 @@ def _run(arguments: tuple[str, ...], dagster_home: Path, said: Path, boundary: B
     """Be the command, until its end or until the boundary."""
     from ucred_pipeline import cli  # noqa: PLC0415 - in this process alone
 
+    gc.freeze()  # or looking for garbage copies the memory that all share
     writing = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for standard in (1, 2):
         os.dup2(writing, standard)
