@@ -9,7 +9,7 @@ from threading import Event
 import httpx
 import pytest
 
-from ucred_pipeline.reporting.page import app, connections
+from ucred_pipeline.reporting.page import asked, connections, first_page
 from ucred_pipeline_tests.reporting.serving import HOST, visiting
 
 HEAD = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n"
@@ -53,7 +53,7 @@ def test_who_asks_for_nothing_keeps_nobody_out(
 def test_pages_that_take_long_delay_no_scrape(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """While more pages are made than there are threads, /metrics and /healthz answer at once."""
     goes_on = Event()
-    monkeypatch.setattr(app, "read_dashboard", lambda *_: goes_on.wait(30))
+    monkeypatch.setattr(first_page, "read_dashboard", lambda *_: goes_on.wait(30))
     with ThreadPoolExecutor(60) as visitors:
         waiting = [visitors.submit(client.get, "/") for _ in range(60)]
         try:
@@ -66,7 +66,7 @@ def test_pages_that_take_long_delay_no_scrape(client: httpx.Client, monkeypatch:
 
 def test_a_search_that_never_ends(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A form of which only the beginning comes is given up."""
-    monkeypatch.setattr(app, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(asked, "_PATIENCE_S", 0.2)
 
     assert b" 408 " in answer_to(connected(client, HEAD + b"name=")).partition(b"\r\n")[0]
 
