@@ -106,17 +106,28 @@
     }
   };
 
+  const begin = () => {
+    drawAll();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+    new ResizeObserver(() => {
+      for (const { figure, chart } of charts) {
+        const width = figure.querySelector(".plot").clientWidth;
+        if (width && width !== chart.width) chart.setSize({ width, height: 230 });
+      }
+    }).observe(document.querySelector("main"));
+  };
+
+  // The figures are painted first; only then comes what draws.
+  const { script, style } = document.currentScript.dataset;
+  const loadAndBegin = () => {
+    const looks = Object.assign(document.createElement("link"), { rel: "stylesheet", href: style });
+    const code = Object.assign(document.createElement("script"), { src: script, onload: begin });
+    document.head.append(looks, code);
+  };
   for (const figure of document.querySelectorAll(".chart")) {
     if (figure.querySelector(".plot")) charts.push({ figure, chart: null });
   }
-  requestAnimationFrame(() => setTimeout(drawAll)); // the figures are painted first
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-  new ResizeObserver(() => {
-    for (const { figure, chart } of charts) {
-      const width = figure.querySelector(".plot").clientWidth;
-      if (chart && width && width !== chart.width) chart.setSize({ width, height: 230 });
-    }
-  }).observe(document.querySelector("main"));
+  if (charts.length) requestAnimationFrame(() => setTimeout(loadAndBegin));
 
   // A page that was left open says how old it is.
   const since = document.querySelector(".since");
