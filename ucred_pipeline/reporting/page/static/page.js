@@ -118,11 +118,12 @@
   };
 
   // The figures are painted first; only then comes what draws.
-  const { script, style } = document.currentScript.dataset;
+  const { plotter, looks } = document.currentScript.dataset;
   const loadAndBegin = () => {
-    const looks = Object.assign(document.createElement("link"), { rel: "stylesheet", href: style });
-    const code = Object.assign(document.createElement("script"), { src: script, onload: begin });
-    document.head.append(looks, code);
+    document.head.append(
+      Object.assign(document.createElement("link"), { rel: "stylesheet", href: looks }),
+      Object.assign(document.createElement("script"), { src: plotter, onload: begin }),
+    );
   };
   for (const figure of document.querySelectorAll(".chart")) {
     if (figure.querySelector(".plot")) charts.push({ figure, chart: null });
