@@ -176,7 +176,8 @@ def _reconciliation_age(at: _Moment) -> Reading:
 
 
 def _failed_runs(at: _Moment) -> Reading:
-    failed = runs.c.outcome.in_(FAILED) & runs.c.finished.between(at.now - at.windows.failed_runs, at.now)
+    ended = runs.c.finished
+    failed = runs.c.outcome.in_(FAILED) & (ended > at.now - at.windows.failed_runs) & (ended <= at.now)
     return Reading(at.connection.execute(select(func.count()).select_from(runs).where(failed)).scalar_one())
 
 

@@ -19,7 +19,6 @@ from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.reporting.page.answers import Answers, Shown
 from ucred_pipeline.reporting.page.asked import searched
 
-_HERE: Final = __package__
 #: Whoever looks waits in turn for one of these; /metrics and /healthz wait behind nobody.
 _PAGES_AT_ONCE: Final = 8
 _A_YEAR: Final = "private, max-age=31536000, immutable"
@@ -70,7 +69,7 @@ class Pages:
     async def _in_turn(self, module: str, name: str, asked: Request | str) -> Response:
         def answer() -> Response:
             page: Callable[[Answers, Request | str], Response]
-            page = getattr(import_module(f"{_HERE}.{module}"), name)
+            page = getattr(import_module(f".{module}", __package__), name)
             return page(self._answers, asked)
 
         return await to_thread.run_sync(answer, limiter=self._turns)
