@@ -22,7 +22,7 @@ from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.reads import Read, Source, save_read
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_holds, raise_hold, raise_hold_anew
 from ucred_pipeline.ledger.sender_lock import AnotherSender
-from ucred_pipeline.orchestration import crediting, judgement, reading
+from ucred_pipeline.orchestration import crediting, interrupts, judgement, reading
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.settings import Environment, Rules, Settings
 from ucred_pipeline.sources.errors import SourceUnreadable
@@ -217,6 +217,7 @@ class Engine:
         with ExitStack() as stack:
             for where, name, instead in (
                 (asyncio, "run", self._run_on_stage),
+                (interrupts, "_SIGNALS", ()),  # a process on stage has no signals of its own
                 (reading, "IndexerSource", lambda *_: SimulatedSource(network)),
                 (reading, "read_indexer_log", lambda _: CreditLog(network.outside.readable_log(), 0)),
                 (crediting, "sole_sender", self.sole_sender),

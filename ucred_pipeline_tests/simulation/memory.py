@@ -1,7 +1,7 @@
 """The real ledger, kept in memory, in which a process may be killed or held up at every transaction."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, cached_property
 from sqlite3 import Connection as Raw
 from typing import Any
@@ -62,9 +62,9 @@ class SimulatedLedger(Ledger):
 
     @contextmanager
     def read(self) -> Iterator[Any]:
-        """Open a transaction that only reads."""
+        """Open a transaction that only reads; the quick connection keeps nothing of it to undo."""
         self._step("read", may_wait=True)
-        with self._quick.transaction() if self.is_quick else super().read() as connection:
+        with nullcontext(self._quick) if self.is_quick else super().read() as connection:
             yield connection
 
     def _step(self, name: str, *, may_wait: bool) -> None:

@@ -374,10 +374,13 @@ MUTANTS: Final = (
 )  # fmt: skip
 
 
-def caught_at(mutant: Mutant) -> tuple[int | None, str]:
-    """Play seeds with a rule switched off until an oracle notices: the seed, and what it says."""
+def caught_at(mutant: Mutant, first: int = 0) -> tuple[int | None, str]:
+    """Play its seeds with a rule switched off until an oracle notices, one seed before all others.
+
+    Give the seed, and what the oracle says.
+    """
     with mutant.at_work():
-        for seed in range(mutant.seeds):
+        for seed in (first, *range(mutant.seeds)):
             outcome = play(Case(seed, mutant.profile))
             if outcome.violations:
                 return seed, outcome.violations[0]

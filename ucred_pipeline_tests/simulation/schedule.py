@@ -125,7 +125,7 @@ class _Schedule:
         stage.play(fate.one_of(_BETWEEN_RUNS_S))
         self._oracles.at_a_pause()
         if copied is not None:
-            self._restore(copied)
+            self._restore(*copied)
         if fate.strikes("operator", 0.5):
             self._engine.start_operator()
 
@@ -208,15 +208,17 @@ class _Schedule:
         told = failure.exceptions[0] if isinstance(failure, BaseExceptionGroup) else failure
         self._oracles.note(Wrong.FAULT, f"{process.name} fails: {type(told).__name__}: {told}"[:300])
 
-    def _ledger_copy(self) -> bytes:
-        return self._ledger.copy()
+    def _ledger_copy(self) -> tuple[bytes, int]:
+        """Give a copy of the ledger, and which life of the indexer it knows of."""
+        return self._ledger.copy(), self._engine.known_life
 
-    def _restore(self, copied: bytes) -> None:
+    def _restore(self, copied: bytes, known_life: int) -> None:
         """Put a stale copy in the ledger's place, with a hold, as the runbook says."""
         if self._stage.living():
             return
         self._tell("a stale copy of the ledger is restored")
         self._ledger.restore(copied)
+        self._engine.known_life = known_life
         self._engine.hold_after_restore()
 
     def _tell(self, what: str) -> None:

@@ -25,6 +25,14 @@ def test_no_schedule_violates_an_oracle(part: int) -> None:
     assert any(outcome.faults for outcome in outcomes)
 
 
+def test_a_copy_from_before_a_new_epoch_knows_nothing_of_it() -> None:
+    """A ledger restored from before an epoch was opened claims what was true then, until it notices.
+
+    It did so at seed 22,694, and an oracle of that time blamed the engine for it.
+    """
+    assert play(case_of(22_694)).violations == []
+
+
 def test_a_seed_is_one_schedule() -> None:
     """Played twice, a seed gives the same trace to the last line: so a failure can be looked at again."""
     for profile in PROFILES:
