@@ -7,7 +7,7 @@ import pytest
 from ucred_pipeline_tests.simulation.mutants import MUTANTS, Mutant, caught_at
 from ucred_pipeline_tests.simulation.schedule import Case, play
 
-#: Where `python -m ucred_pipeline_tests.simulation mutants` found each, if not at 0: played before the others.
+#: Where `python -m ucred_pipeline_tests.simulation mutants` found each, if not at 0: played first.
 _NOTICED_AT: Final = {
     "retry_in_doubt": 3,
     "any_5xx_failed": 7,
