@@ -158,12 +158,12 @@ def _loop_put_aside() -> Iterator[None]:
     """Let the others use asyncio meanwhile: it knows of one running loop and one task for each thread."""
     loop, hooks = asyncio._get_running_loop(), sys.get_asyncgen_hooks()
     task = asyncio.current_task(loop) if loop else None
-    if task:
+    if loop and task:
         asyncio._leave_task(loop, task)
     asyncio._set_running_loop(None)
     yield
     asyncio._set_running_loop(loop)
-    if task:
+    if loop and task:
         asyncio._enter_task(loop, task)
     sys.set_asyncgen_hooks(*hooks)
 
