@@ -18,7 +18,7 @@ help:  ## Show what there is
 	@$(PYTHON) -c "import re; print(*(f'make {t:12} {h}' for t, h in re.findall(r'^([\w-]+):.*?## (.*)', open('Makefile').read(), re.M)), sep='\n')"
 
 $(READY): requirements.lock pyproject.toml
-	@$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed; set PYTHON=...' if sys.version_info < (3, 11) else 0)"
+	@$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else 'Python 3.11 to 3.14 is needed, as Dagster does; set PYTHON=...')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
