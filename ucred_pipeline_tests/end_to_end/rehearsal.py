@@ -35,6 +35,7 @@ from ucred_pipeline.orchestration import opening
 from ucred_pipeline.sandbox import Sandbox, SandboxSpec
 from ucred_pipeline.sandbox.command import dotenv_line
 from ucred_pipeline_tests.conftest import FakeClock
+from ucred_pipeline_tests.end_to_end.thrift import empty_history, thrifty_ledgers
 
 #: Limits that no world of a test reaches.
 NO_LIMITS: Final = """
@@ -101,9 +102,9 @@ class Rehearsal:
         self.sandbox.close()
 
     @cached_property
-    def _history(self) -> dg.DagsterInstance:
+    def history(self) -> dg.DagsterInstance:
         """Dagster's history of all runs in this process, in memory."""
-        return self._kept.enter_context(dg.DagsterInstance.ephemeral())
+        return self._kept.enter_context(empty_history())
 
     @property
     def env_file(self) -> Path:
@@ -128,8 +129,9 @@ class Rehearsal:
         with (
             mock.patch.object(sys, "argv", ["ucred", "--env-file", str(self.env_file), *arguments]),
             mock.patch.object(opening, "SystemClock", return_value=self.clock),
-            mock.patch.object(dg.DagsterInstance, "from_config", return_value=nullcontext(self._history)),
+            mock.patch.object(dg.DagsterInstance, "from_config", return_value=nullcontext(self.history)),
             mock.patch.dict(os.environ, {"DAGSTER_HOME": str(self.dagster_home)}),
+            thrifty_ledgers(),
             redirect_stdout(out),
             redirect_stderr(err),
         ):
@@ -160,7 +162,7 @@ class Rehearsal:
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
         """Open the ledger beside the command."""
-        with Ledger.open(self.variables["UCRED_DATABASE_URL"]) as ledger:
+        with thrifty_ledgers(), Ledger.open(self.variables["UCRED_DATABASE_URL"]) as ledger:
             yield ledger
 
     def judged(self) -> Mapping[str, JudgedPurchase]:
@@ -216,7 +218,10 @@ class Rehearsal:
     def balance(self, account: str) -> int:
         """What the indexer says that an account holds, in wei."""
         answer = httpx.get(
-            f"{self.sandbox.indexer_base}/balances", params={"account": account}, trust_env=False
+            f"{self.sandbox.indexer_base}/balances",
+            params={"account": account},
+            trust_env=False,
+            verify=False,  # it is http; to load the certificates takes longer than to ask
         )
         return sum(int(held["balance_wei"]) for held in answer.json())
 

@@ -1,9 +1,6 @@
 """A run over some days plans for those alone, and costs Dagster no more than a run over one."""
 
-from collections.abc import Iterator
-from contextlib import nullcontext
 from datetime import UTC, datetime, time, timedelta
-from unittest import mock
 
 import dagster as dg
 import pytest
@@ -29,12 +26,9 @@ def world(rehearse: Rehearse) -> Rehearsal:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
+def instance(world: Rehearsal) -> dg.DagsterInstance:
     """Dagster's history of the command, which can be read after it has ended."""
-    with dg.DagsterInstance.ephemeral() as kept:
-        ephemeral = mock.patch.object(dg.DagsterInstance, "ephemeral", return_value=nullcontext(kept))
-        with ephemeral:
-            yield kept
+    return world.history
 
 
 def address(age: int) -> str:

@@ -12,7 +12,6 @@ NEVER = frozenset({"withdrawn", "pending", "unissued", "unpaid", "foreign", "amb
 def verdicts_differ(world: Rehearsal, *, after_crediting: bool) -> list[tuple[str, object, object]]:
     """Name every purchase whose verdict is not the true one: case, truth, conclusion."""
     judged = world.judged()
-    judged = world.judged()
     wrong: list[tuple[str, object, object]] = []
     for truth in world.sandbox.truth.purchases.values():
         wanted = _wanted(truth, after_crediting=after_crediting)
