@@ -1,6 +1,5 @@
 """Runs of a real `dagster dev`: beside one by hand, and terminated in the middle of sending."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from ucred_pipeline.sandbox import SandboxSpec
 from ucred_pipeline_tests.end_to_end.kills.hardship import RULES, SETTLES_AFTER_S
 from ucred_pipeline_tests.end_to_end.kills.oracles import lost, violations
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
-from ucred_pipeline_tests.orchestration.webserver import ROOT, Webserver, dagster_dev, wait_for
+from ucred_pipeline_tests.orchestration.webserver import Webserver, dagster_dev, put_settings, wait_for
 
 _LACKING: Final = 15
 _AGE: Final = timedelta(days=2)
@@ -70,10 +69,9 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     folder = tmp_path_factory.mktemp("beside")
     with Rehearsal(folder, spec, rules=RULES, real_time=True) as world:
         world.sandbox.faults.set("indexer-latency", "0.1")
-        world.dagster_home.mkdir()
-        shutil.copy(ROOT / "dagster.yaml", world.dagster_home)
+        put_settings(world.dagster_home)
         with dagster_dev(world, world.dagster_home) as (dagster, _):
-            wait_for(dagster.loaded, 120)
+            wait_for(dagster.loaded)
             dagster.let_nothing_start_by_itself()
             yield Beside(world, dagster)
 

@@ -24,12 +24,12 @@ from ucred_pipeline_tests.orchestration.webserver import (
     LOCATION,
     RANGE,
     REPOSITORY,
-    ROOT,
     Webserver,
     an_hour_passes,
     dagster_dev,
     kept,
     kill_servers,
+    put_settings,
     second_daemon,
     wait_for,
 )
@@ -71,8 +71,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
     """A rehearsal on which Dagster has come up."""
     folder = tmp_path_factory.mktemp("operated")
     home = folder / "dagster home"
-    home.mkdir()
-    (home / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
+    put_settings(home)
     spec = SandboxSpec(purchases=80, special_cases=False, lacking_share=0.15, lost_answers=0)
     with Rehearsal(folder, spec, rules=_RULES, real_time=True) as world:
         operated = Operated(world, home)

@@ -4,7 +4,7 @@ import random
 import signal
 import time
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 from sqlalchemy import func, select
@@ -47,6 +47,9 @@ _FAULTS: Final = (
 )
 _APPLY: Final = ("reconcile", "--apply", "--json")
 _AGE: Final = timedelta(days=2)
+_IN_DOUBT: Final = (AttemptState.SENDING, AttemptState.IN_DOUBT)
+_BACKOFF_S: Final = 1
+_MARGIN_S: Final = 0.5
 _CALM_RUNS: Final = 8
 _UNAIDED_CALM_RUNS: Final = 4
 #: How a run may end that nobody killed: done, a source that could not be read, a hold, unsettled.
@@ -114,7 +117,7 @@ class Hardship:
         self.rehearsal.sandbox.faults.clear()
         for number in range(_CALM_RUNS):
             if number:
-                time.sleep(SETTLES_AFTER_S)
+                self._wait_for_the_unsettled()
             if number >= _UNAIDED_CALM_RUNS:
                 self._settle_by_a_person()
             self._release_breaker()
@@ -153,6 +156,14 @@ class Hardship:
         if held:
             self.figures.releases += 1
             self._command("release", "--reason", "the faults are known")
+
+    def _wait_for_the_unsettled(self) -> None:
+        """Sleep until the newest attempt may be settled, if one is in doubt, and a correction sent again."""
+        newest = select(func.max(attempts.c.settles_after)).where(attempts.c.state.in_(_IN_DOUBT))
+        with self.rehearsal.ledger() as ledger, ledger.read() as connection:
+            settles_after = connection.execute(newest).scalar_one()
+        left_s = (settles_after - datetime.now(UTC)).total_seconds() if settles_after else 0
+        time.sleep(max(left_s, _BACKOFF_S) + _MARGIN_S)
 
     def _open_breaks(self) -> list[Break]:
         with self.rehearsal.ledger() as ledger, ledger.read() as connection:
