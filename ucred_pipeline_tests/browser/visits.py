@@ -13,6 +13,12 @@ EXPLAINED: Final = {
     ("color-contrast", "> details"): "rows that are scrolled out of their box look as those within do",
 }
 _OPTIONS: Final = {"resultTypes": ["violations", "incomplete"], "ancestry": True}
+_OF_THE_SCHEME: Final = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+#: The page's own script brings these after the page itself has loaded.
+_CHARTS_ARE_DRAWN: Final = """() => [
+    ...[...document.querySelectorAll(".plot")].map((plot) => plot.querySelector("canvas")),
+    ...[...document.querySelectorAll("link[rel=stylesheet]")].map((link) => link.sheet),
+].every(Boolean)"""
 
 
 @dataclass
@@ -37,7 +43,14 @@ class Visit:
 
     def findings(self) -> list[str]:
         """What axe-core finds wrong, and what it cannot decide and nobody has explained."""
-        told = Axe().run(self.page, options=_OPTIONS).response
+        return self._found(Axe().run(self.page, options=_OPTIONS).response)
+
+    def findings_of_the_scheme(self) -> list[str]:
+        """Which of them depend on the scheme, whose colours are all that differs: what is too faint."""
+        return self._found(self.page.evaluate("options => axe.run(options)", {**_OPTIONS, **_OF_THE_SCHEME}))
+
+    @staticmethod
+    def _found(told: dict[str, Any]) -> list[str]:
         undecided = [one for one in _each(told["incomplete"]) if not _is_explained(*one)]
         return [f"{rule}: {way}" for rule, way in (*_each(told["violations"]), *undecided)]
 
@@ -60,7 +73,9 @@ def visit(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.on("request", lambda request: found.requests.append(request))  # noqa: PLW0108 - it marks what it calls
     try:
-        page.goto(address, wait_until="networkidle")
+        page.goto(address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(_CHARTS_ARE_DRAWN)
         yield found
     finally:
         context.close()
