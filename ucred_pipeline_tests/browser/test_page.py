@@ -49,42 +49,23 @@ def empty_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def sound(found: Visit, address: str) -> None:
     """Nothing is complained of, asked of others, or wider than the window, and axe-core finds nothing."""
     assert found.findings() == []
-    quiet(found, address)
-
-
-def quiet(found: Visit, address: str) -> None:
-    """Nothing is complained of up to now, asked of others, or wider than the window."""
     assert found.complaints == []
     assert {request.url for request in found.requests if not request.url.startswith(address)} == set()
     assert found.overflow() == 0
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_at_every_width(browser: Browser, address: str, paths: list[str], width: int) -> None:
-    """No error, no request to another host, no sideways scroll, and no barrier, with every table open.
-
-    Then the same page turns dark, which changes its colours and draws its charts anew.
-    """
+def test_every_page_at_every_width(
+    browser: Browser, address: str, paths: list[str], width: int, scheme: str
+) -> None:
+    """No error, no request to another host, no sideways scroll, and no barrier, with every table open."""
     size = {"width": width, "height": 900}
     for path in paths:
-        with visit(browser, address + path, viewport=size, color_scheme="light") as found:
+        with visit(browser, address + path, viewport=size, color_scheme=scheme) as found:
             for summary in found.page.query_selector_all("summary"):
                 summary.click()
             sound(found, address)
-            found.page.emulate_media(color_scheme="dark")
-            assert found.findings_of_the_scheme() == []
-            quiet(found, address)
-
-
-def test_the_scheme_changes_nothing_but_colours(browser: Browser, address: str, paths: list[str]) -> None:
-    """Dark or light, everything has its place and its size: what depends on those is checked once."""
-    places = """() => [...document.querySelectorAll("body *")].map(
-        (one) => Object.values(one.getBoundingClientRect().toJSON()))"""
-    for path in paths:
-        with visit(browser, address + path, color_scheme="light") as found:
-            light = found.page.evaluate(places)
-            found.page.emulate_media(color_scheme="dark")
-            assert found.page.evaluate(places) == light
 
 
 def test_it_reflows_on_the_narrowest_screen(browser: Browser, address: str, paths: list[str]) -> None:

@@ -13,7 +13,8 @@ EXPLAINED: Final = {
     ("color-contrast", "> details"): "rows that are scrolled out of their box look as those within do",
 }
 _OPTIONS: Final = {"resultTypes": ["violations", "incomplete"], "ancestry": True}
-_OF_THE_SCHEME: Final = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+#: What passed is thousands of rows, which take longer to hand over than axe-core takes.
+_AXE: Final = "options => axe.run(options).then(({violations, incomplete}) => ({violations, incomplete}))"
 #: The page's own script brings these after the page itself has loaded.
 _CHARTS_ARE_DRAWN: Final = """() => [
     ...[...document.querySelectorAll(".plot")].map((plot) => plot.querySelector("canvas")),
@@ -43,14 +44,8 @@ class Visit:
 
     def findings(self) -> list[str]:
         """What axe-core finds wrong, and what it cannot decide and nobody has explained."""
-        return self._found(Axe().run(self.page, options=_OPTIONS).response)
-
-    def findings_of_the_scheme(self) -> list[str]:
-        """Which of them depend on the scheme, whose colours are all that differs: what is too faint."""
-        return self._found(self.page.evaluate("options => axe.run(options)", {**_OPTIONS, **_OF_THE_SCHEME}))
-
-    @staticmethod
-    def _found(told: dict[str, Any]) -> list[str]:
+        self.page.evaluate(Axe().axe_script)
+        told = self.page.evaluate(_AXE, _OPTIONS)
         undecided = [one for one in _each(told["incomplete"]) if not _is_explained(*one)]
         return [f"{rule}: {way}" for rule, way in (*_each(told["violations"]), *undecided)]
 
