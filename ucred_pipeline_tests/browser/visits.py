@@ -13,6 +13,13 @@ EXPLAINED: Final = {
     ("color-contrast", "> details"): "rows that are scrolled out of their box look as those within do",
 }
 _OPTIONS: Final = {"resultTypes": ["violations", "incomplete"], "ancestry": True}
+#: What passed is thousands of rows, which take longer to hand over than axe-core takes.
+_AXE: Final = "options => axe.run(options).then(({violations, incomplete}) => ({violations, incomplete}))"
+#: The page's own script brings these after the page itself has loaded.
+_CHARTS_ARE_DRAWN: Final = """() => [
+    ...[...document.querySelectorAll(".plot")].map((plot) => plot.querySelector("canvas")),
+    ...[...document.querySelectorAll("link[rel=stylesheet]")].map((link) => link.sheet),
+].every(Boolean)"""
 
 
 @dataclass
@@ -37,7 +44,8 @@ class Visit:
 
     def findings(self) -> list[str]:
         """What axe-core finds wrong, and what it cannot decide and nobody has explained."""
-        told = Axe().run(self.page, options=_OPTIONS).response
+        self.page.evaluate(Axe().axe_script)
+        told = self.page.evaluate(_AXE, _OPTIONS)
         undecided = [one for one in _each(told["incomplete"]) if not _is_explained(*one)]
         return [f"{rule}: {way}" for rule, way in (*_each(told["violations"]), *undecided)]
 
@@ -60,7 +68,9 @@ def visit(browser: Browser, address: str, **options: Any) -> Iterator[Visit]:
     page.on("pageerror", lambda error: found.complaints.append(str(error)))
     page.on("request", lambda request: found.requests.append(request))  # noqa: PLW0108 - it marks what it calls
     try:
-        page.goto(address, wait_until="networkidle")
+        page.goto(address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(_CHARTS_ARE_DRAWN)
         yield found
     finally:
         context.close()
