@@ -17,10 +17,13 @@ START ?= 0
 help:  ## Show what there is
 	@$(PYTHON) -c "import re; print(*(f'make {t:12} {h}' for t, h in re.findall(r'^([\w-]+):.*?## (.*)', open('Makefile').read(), re.M)), sep='\n')"
 
-$(READY): requirements.lock pyproject.toml
+# uv takes a tenth of pip's time, but reads no pip.conf: where packages come from a mirror, pip has its turn.
+$(READY): requirements.lock installer.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else 'Python 3.11 to 3.14 is needed, as Dagster does; set PYTHON=...')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement installer.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(PYTHON) -c "open('$(READY)', 'w').close()"
 
@@ -57,11 +60,11 @@ deploy-files: $(READY)  ## Make the files for Prometheus, Alertmanager and Grafa
 bench: $(READY)  ## Measure against what a user would do instead
 	$(BIN)/python -m benchmarks
 
-lock: $(READY)  ## Resolve requirements.lock anew from pyproject.toml
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-header --no-annotate --no-strip-extras --extra postgres --group dev \
-		--output-file requirements.lock pyproject.toml
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-header --no-annotate --no-strip-extras
+lock: $(READY)  ## Resolve requirements.lock anew from pyproject.toml, and installer.lock
+	$(COMPILE) --extra postgres --group dev --output-file requirements.lock pyproject.toml
+	echo 'uv>=0.9,<1' | $(COMPILE) --output-file installer.lock -
 
 clean:  ## Remove the environment and the demo
 	rm -rf .venv .demo

@@ -1,7 +1,6 @@
 """Real Prometheus and Alertmanager on loopback, with the files of `deploy/` and a clock that runs faster."""
 
 import re
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from deploy.yaml_text import yaml_text
 from ucred_pipeline.domain.alerts import Severity
 from ucred_pipeline.settings import Rules
 from ucred_pipeline_tests.deploy.conftest import program
+from ucred_pipeline_tests.ports import free_port
 from ucred_pipeline_tests.reporting.receiver import Receiver
 
 #: What stands here for the durations of the files; windows of days stay, of which a test sees the beginning.
@@ -83,7 +83,7 @@ def watching(folder: Path, settings: Rules, exporter: str) -> Iterator[Watched]:
         "alertmanager": program("prometheus-alertmanager", "alertmanager"),
         "prometheus": program("prometheus"),
     }
-    running = Stack(f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}")
+    running = Stack(f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}")
     with ExitStack() as opened:
         receivers = {severity.value: opened.enter_context(Receiver()) for severity in Severity}
         _write_files(folder, settings, Places(exporter, running.alertmanager), receivers)
@@ -149,12 +149,6 @@ def _running(command: list[str], log: Path) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def _faster(document: Any) -> Any:

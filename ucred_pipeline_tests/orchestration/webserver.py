@@ -1,7 +1,6 @@
 """Dagster's webserver and daemon, really started on a rehearsal, and asked over GraphQL as the UI asks."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import httpx
 import psutil
 
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
+from ucred_pipeline_tests.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 LOCATION: Final = "ucred_pipeline"
@@ -180,7 +180,7 @@ def put_settings(home: Path) -> None:
 @contextmanager
 def dagster_dev(world: Rehearsal, home: Path) -> Iterator[tuple[Webserver, "subprocess.Popen[bytes]"]]:
     """Run `dagster dev` on a rehearsal, from the project's root, and stop it cleanly, if it still runs."""
-    port = _free_port()
+    port = free_port()
     options = ["dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
     with _process("dagster", options, world, home) as process:
         yield Webserver(f"http://127.0.0.1:{port}"), process
@@ -236,12 +236,6 @@ def kill_servers(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
 
 def _says(process: psutil.Process, text: str) -> bool:
     return any(text in part for part in process.cmdline())
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def wait_for(asked: Callable[[], Any], seconds: float = 200) -> Any:
