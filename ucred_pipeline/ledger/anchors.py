@@ -37,7 +37,7 @@ class Anchor:
 
 
 def anchors(connection: Connection) -> list[Anchor]:
-    """The epoch's own anchor, the accounts of the newest confirmed corrections, then of balances seen."""
+    """The epoch's own anchors, the accounts of the newest confirmed corrections, then of balances seen."""
     known: dict[str, Anchor] = {}
     for source in (_own, _receipts, _seen):
         if len(known) < _MOST:

@@ -343,13 +343,6 @@ epoch_anchors = Table(
     Column("began", Moment, nullable=False),
     Column("acknowledged", Moment),
 )
-Index(
-    "uq_epoch_anchors_one_for_an_epoch",
-    epoch_anchors.c.epoch,
-    unique=True,
-    sqlite_where=epoch_anchors.c.acknowledged.is_not(None),
-    postgresql_where=epoch_anchors.c.acknowledged.is_not(None),
-)
 
 decisions = Table(
     "decisions",

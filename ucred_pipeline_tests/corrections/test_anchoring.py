@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
+from ucred_pipeline.domain.corrections import epoch_anchor
 from ucred_pipeline.ledger.anchors import Anchor, anchors, is_anchored, sent_anchors
 from ucred_pipeline.ledger.corrections import NotNow
 from ucred_pipeline.ledger.safety import HoldKind, open_epoch, raise_hold, release_holds
@@ -109,6 +110,20 @@ def test_each_epoch_has_its_own(anchored: World) -> None:
     assert anchored.run().confirmed >= 1
     first, second = anchored.indexer.anchored
     assert [found.account.split(":")[3] for found in (first, second)] == ["1", "2"]
+
+
+def test_two_runs_that_send_one_each_both_go_on(anchored: World) -> None:
+    """Where the sender's lock was lost, an epoch may get two anchors; both must be there from then on."""
+    book = book_of(anchored.ledger, anchored.clock, anchors=True)
+    sent = [epoch_anchor(1, told) for told in ("one", "other")]
+    for anchor in sent:
+        book.begin_anchor(anchor)
+    for anchor in reversed(sent):
+        book.acknowledge_anchor(anchor)
+
+    with anchored.ledger.read() as connection:
+        assert {found.account for found in anchors(connection)} == {anchor.account for anchor in sent}
+        assert verify(connection).broken is None
 
 
 def test_what_was_sent_of_it_stays(anchored: World) -> None:

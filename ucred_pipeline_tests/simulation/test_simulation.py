@@ -33,6 +33,11 @@ def test_a_copy_from_before_a_new_epoch_knows_nothing_of_it() -> None:
     assert play(case_of(22_694)).violations == []
 
 
+def test_two_anchors_for_an_epoch_stop_nobody() -> None:
+    """Two runs that lost the sole sender's lock each send an anchor, and both go on: seed 30,888 stopped."""
+    assert play(case_of(30_888)).violations == []
+
+
 def test_a_seed_is_one_schedule() -> None:
     """Played twice, a seed gives the same trace to the last line: so a failure can be looked at again."""
     for profile in PROFILES:
