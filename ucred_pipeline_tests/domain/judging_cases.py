@@ -83,10 +83,8 @@ def account_table(rows: Iterable[Row]) -> pd.DataFrame:
 
 def table(rows: Iterable[Row], columns: Iterable[str]) -> pd.DataFrame:
     """Make a table whose values are kept as they are."""
-    listed = list(rows)
-    return pd.DataFrame(
-        {str(name): pd.Series([row[name] for row in listed], dtype=object) for name in columns}
-    )
+    names = [str(name) for name in columns]
+    return pd.DataFrame([[row[name] for name in names] for row in rows], columns=names, dtype=object)
 
 
 def judged(

@@ -8,10 +8,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ucred_pipeline.domain.judging_frames import Evidence
-from ucred_pipeline_tests.domain.judging_cases import ANN, GRACE, HOUR, NOW, UCRED, account, judged, purchase
+from ucred_pipeline_tests.domain.judging_cases import GRACE, HOUR, NOW, UCRED, account, judged, purchase
 from ucred_pipeline_tests.domain.slow_judge import Row, judge_account, largest_sum
 
-BOB = "acct:user:bob@example.com"
+YES = [True]
+NO = [False]
+#: What a purchase has that most have not.
+ODD: dict[str, list[Any]] = {
+    "account": [None],
+    "namespace": ["s.x", None],
+    "due_since_us": [NOW - GRACE, NOW - GRACE + 1, NOW - HOUR],
+    "entitlement": [0, 2 * UCRED, str(5 * UCRED), 3 * UCRED + 1],
+    "issued_rows": [0, 2],
+    "receipts": [1, 2],
+    "lines": [1, 2],
+    "lines_other_case": [1],
+    "decision": ["credited", "not_credited"],
+    "needs_certificate": NO,
+    "succeeded": NO,
+    "payment_known": NO,
+    "stripe_whole": NO,
+    "foreign": YES,
+    "refunded": YES,
+    "disputed": YES,
+    "voided": YES,
+    "doubt": YES,
+    "minted": YES,
+    "mint_refused": YES,
+    "corrected": YES,
+    "shares_namespace": YES,
+    "addresses_differ": YES,
+}
 
 
 def rarely(strategy: st.SearchStrategy[Any], usual: Any) -> st.SearchStrategy[Any]:
@@ -19,44 +46,21 @@ def rarely(strategy: st.SearchStrategy[Any], usual: Any) -> st.SearchStrategy[An
     return st.integers(0, 9).flatmap(lambda drawn: strategy if drawn == 9 else st.just(usual))
 
 
-yes = rarely(st.just(value=True), usual=False)
-no = rarely(st.just(value=False), usual=True)
-purchases_drawn = st.fixed_dictionaries(
-    {
-        "account": rarely(st.just(None), ANN) | st.just(BOB),
-        "namespace": rarely(st.sampled_from(["s.x", None]), "own"),
-        "created_us": st.sampled_from(
-            [NOW - 50 * HOUR, NOW - 40 * HOUR, NOW - 2 * HOUR, NOW - HOUR, NOW - GRACE // 2]
-        ),
-        "due_since_us": rarely(st.sampled_from([NOW - GRACE, NOW - GRACE + 1, NOW - HOUR]), -1),
-        "entitlement": st.just(UCRED)
-        | rarely(st.sampled_from([0, 2 * UCRED, str(5 * UCRED), 3 * UCRED + 1]), UCRED),
-        "issued_rows": rarely(st.sampled_from([0, 2]), 1),
-        "receipts": rarely(st.integers(1, 2), 0),
-        "lines": st.just(0) | rarely(st.integers(1, 2), 0),
-        "lines_other_case": rarely(st.just(1), 0),
-        "previous_verdict": st.sampled_from([None, "credited", "lacking", "pending", "ambiguous", "unpaid"]),
-        "decision": rarely(st.sampled_from(["credited", "not_credited"]), None),
-        "needs_certificate": no,
-        "succeeded": no,
-        "payment_known": no,
-        "stripe_whole": no,
-        **dict.fromkeys(
-            [
-                "foreign",
-                "refunded",
-                "disputed",
-                "voided",
-                "doubt",
-                "minted",
-                "mint_refused",
-                "corrected",
-                "shares_namespace",
-                "addresses_differ",
-            ],
-            yes,
-        ),
-    }
+odd = st.sampled_from([(name, value) for name, values in ODD.items() for value in values])
+purchases_drawn = st.builds(
+    lambda usual, differing: usual | dict(differing),
+    st.fixed_dictionaries(
+        {
+            "created_us": st.sampled_from(
+                [NOW - 50 * HOUR, NOW - 40 * HOUR, NOW - 2 * HOUR, NOW - HOUR, NOW - GRACE // 2]
+            ),
+            "due_since_us": st.just(-1),
+            "previous_verdict": st.sampled_from(
+                [None, "credited", "lacking", "pending", "ambiguous", "unpaid"]
+            ),
+        }
+    ),
+    st.lists(odd, max_size=6),
 )
 balances_drawn = st.fixed_dictionaries(
     {
@@ -67,6 +71,9 @@ balances_drawn = st.fixed_dictionaries(
         "as_of_us": st.sampled_from([NOW, NOW - HOUR // 4, NOW - HOUR, NOW - 45 * HOUR]),
         "proof_us": rarely(st.just(NOW - HOUR // 2), -1),
     }
+)
+accounts_drawn = st.lists(
+    st.tuples(st.none() | balances_drawn, st.lists(purchases_drawn, max_size=9)), min_size=1, max_size=4
 )
 evidence_drawn = st.builds(
     Evidence,
@@ -79,16 +86,21 @@ evidence_drawn = st.builds(
 )
 
 
-@settings(max_examples=600, deadline=None)
-@given(st.lists(purchases_drawn, max_size=9), balances_drawn, st.none() | balances_drawn, evidence_drawn)
+@settings(max_examples=300)
+@given(accounts_drawn, evidence_drawn)
 def test_the_judge_says_what_the_slow_one_says(
-    drawn: list[Row], ann: Row, bob: Row | None, evidence: Evidence
+    drawn: list[tuple[Row | None, list[Row]]], evidence: Evidence
 ) -> None:
     """Verdict and reason of each purchase are the same, whatever the evidence."""
-    rows = [purchase(f"pi_{place}", **row) for place, row in enumerate(drawn)]
-    for row in rows:
-        row["namespace"] = row["payment_intent"] if row["namespace"] == "own" else row["namespace"]
-    balances = {ANN: account(**ann)} | ({BOB: account(**{**bob, "account": BOB})} if bob else {})
+    rows: list[Row] = []
+    balances: dict[str, Row] = {}
+    for name, (balance, purchases) in zip("abcd", drawn, strict=False):
+        if balance is not None:
+            balances[name] = account(**balance, account=name)
+        rows += [
+            purchase(f"pi_{place}", **{"account": name} | differing)
+            for place, differing in enumerate(purchases, len(rows))
+        ]
     grouped = defaultdict(list)
     for row in rows:
         grouped[row["account"] or row["payment_intent"]].append(row)
