@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request
@@ -15,6 +15,8 @@ EXPLAINED: Final = {
 _OPTIONS: Final = {"resultTypes": ["violations", "incomplete"], "ancestry": True}
 #: What passed is thousands of rows, which take longer to hand over than axe-core takes.
 _AXE: Final = "options => axe.run(options).then(({violations, incomplete}) => ({violations, incomplete}))"
+#: What a change of the window's size sets off is over before the second frame.
+_PAINTED: Final = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 #: The page's own script brings these after the page itself has loaded.
 _CHARTS_ARE_DRAWN: Final = """() => [
     ...[...document.querySelectorAll(".plot")].map((plot) => plot.querySelector("canvas")),
@@ -30,6 +32,12 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
+    def turn(self, width: int, scheme: Literal["light", "dark"]) -> None:
+        """Make the window so wide and the scheme that, and wait until the page has followed."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.evaluate(_PAINTED)
+
     def overflow(self) -> int:
         """How many pixels the page is wider than its window."""
         told: int = self.page.evaluate(
@@ -44,7 +52,8 @@ class Visit:
 
     def findings(self) -> list[str]:
         """What axe-core finds wrong, and what it cannot decide and nobody has explained."""
-        self.page.evaluate(Axe().axe_script)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(Axe().axe_script)
         told = self.page.evaluate(_AXE, _OPTIONS)
         undecided = [one for one in _each(told["incomplete"]) if not _is_explained(*one)]
         return [f"{rule}: {way}" for rule, way in (*_each(told["violations"]), *undecided)]
