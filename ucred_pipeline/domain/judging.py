@@ -334,7 +334,7 @@ def judge(purchases: pd.DataFrame, accounts: pd.DataFrame, evidence: Evidence) -
     else:
         judge_by_balance(_balances(case, holdings, findings), findings)
     _keep_back_what_stripe_may_withdraw(case, findings)
-    _keep_back_what_a_surplus_may_cover(case, findings)
+    _keep_back_what_another_may_have(case, findings)
     return findings.to_frame(purchases.index)
 
 
@@ -372,31 +372,39 @@ def _keep_back_what_stripe_may_withdraw(case: Case, findings: Findings) -> None:
     findings.replace(Finding(Verdict.PENDING, Basis.NONE, Reason.STRIPE_NOT_WHOLE), rows)
 
 
-def _keep_back_what_a_surplus_may_cover(case: Case, findings: Findings) -> None:
+def _keep_back_what_another_may_have(case: Case, findings: Findings) -> None:
     """Do not pay twice what was once called lacking by another's name.
 
     A balance names the purchases that lack by convention only. Where a line later proves that a corrected
     one had its credit, our correction was in truth another's; the oldest that seem to lack are for a person.
+    They wait where that correction is in doubt.
     """
+    surplus = Finding(Verdict.AMBIGUOUS, Basis.RECEIPT, Reason.SURPLUS_MAY_COVER)
+    doubt = Finding(Verdict.PENDING, Basis.NONE, Reason.SIBLING_IN_DOUBT)
+    ours = (case.facts.receipts > 0) | case.facts.corrected
+    _keep_back(case, findings, surplus, np.where(ours, np.maximum(case.proofs - 1, 0), 0))
+    _keep_back(case, findings, doubt, (case.facts.doubt & case.proved).astype(np.int64))
+
+
+def _keep_back(case: Case, findings: Findings, finding: Finding, spare: Ints) -> None:
+    """Give the oldest that lack another finding, as far as what others have to spare may reach."""
     facts = case.facts
-    surplus = _surpluses(case)
+    left = _sums_by_account(facts, spare)
     lacking = findings.having(verdict=Verdict.LACKING) & ~facts.decided[Decision.NOT_CREDITED]
     covered = np.zeros(len(facts), dtype=np.bool_)
-    affected = facts.by_age[(lacking & np.isin(facts.account, list(surplus)))[facts.by_age]]
+    affected = facts.by_age[(lacking & np.isin(facts.account, list(left)))[facts.by_age]]
     for row, amount in zip(affected.tolist(), facts.entitlement.take(affected).to_ints(), strict=True):
         account = int(facts.account[row])
-        covered[row] = surplus[account] > 0
-        surplus[account] -= amount
-    findings.replace(Finding(Verdict.AMBIGUOUS, Basis.RECEIPT, Reason.SURPLUS_MAY_COVER), covered)
+        covered[row] = left[account] > 0
+        left[account] -= amount
+    findings.replace(finding, covered)
 
 
-def _surpluses(case: Case) -> dict[int, int]:
-    """Sum by account what corrected purchases have beyond one credit."""
-    facts = case.facts
-    ours = (facts.receipts > 0) | facts.corrected
-    rows = np.flatnonzero(ours & (case.proofs > 1) & ~case.no_account)
-    amounts = facts.entitlement.take(rows).times(case.proofs[rows] - 1).to_ints()
-    surplus: dict[int, int] = {}
+def _sums_by_account(facts: PurchaseFacts, counts: Ints) -> dict[int, int]:
+    """Sum the entitlements, each so many times, of the accounts that have any."""
+    rows = np.flatnonzero((counts > 0) & (facts.account >= 0))
+    amounts = facts.entitlement.take(rows).times(counts[rows]).to_ints()
+    sums: dict[int, int] = {}
     for account, amount in zip(facts.account[rows].tolist(), amounts, strict=True):
-        surplus[account] = surplus.get(account, 0) + amount
-    return surplus
+        sums[account] = sums.get(account, 0) + amount
+    return sums

@@ -76,7 +76,7 @@ class Reason(StrEnum):
     )
     SIBLING_IN_DOUBT = (
         "sibling_in_doubt",
-        "The balance may hold a correction of another purchase of the account, which is in doubt.",
+        "Another purchase of the account has a correction in doubt, which may turn out to be this one's.",
     )
     CORRECTION_IN_DOUBT = (
         "correction_in_doubt",

@@ -270,6 +270,7 @@ def keep_back(rows: list[Row], verdicts: dict[str, tuple[str, str]], evidence: E
     """Take back what lacks where Stripe may withdraw it, or where a surplus of ours may cover it."""
     corrected = [row for row in rows if row["receipts"] or row["corrected"]]
     surplus = sum(int(row["entitlement"]) * max(proofs(row, evidence) - 1, 0) for row in corrected)
+    doubtful = sum(int(row["entitlement"]) for row in rows if row["doubt"] and proofs(row, evidence))
     for row in rows:
         verdict, reason = verdicts[row["payment_intent"]]
         if verdict != "lacking":
@@ -279,3 +280,6 @@ def keep_back(rows: list[Row], verdicts: dict[str, tuple[str, str]], evidence: E
         elif reason != "decided_by_person" and surplus > 0:
             verdicts[row["payment_intent"]] = ("ambiguous", "surplus_may_cover")
             surplus -= int(row["entitlement"])
+        elif reason != "decided_by_person" and doubtful > 0:
+            verdicts[row["payment_intent"]] = ("pending", "sibling_in_doubt")
+            doubtful -= int(row["entitlement"])

@@ -575,3 +575,11 @@ class TestTheLog:
         found = judged(rows, evidence, [account(2 * UCRED)])
         assert found[0] == ("ambiguous", "receipt", "surplus_may_cover")
         assert [verdict for verdict, _, _ in found[1:]] == ["over_credited", "lacking"]
+
+    @pytest.mark.parametrize("evidence", [BALANCES, LOG])
+    def test_nor_while_it_is_in_doubt(self, evidence: Evidence) -> None:
+        """A line shows that the one in doubt had its credit: the oldest waits until it is settled."""
+        rows = [purchase("pi_1"), purchase("pi_2", doubt=True, lines=1), purchase("pi_3")]
+        found = judged(rows, evidence, [account(UCRED)])
+        assert found[0] == ("pending", "none", "sibling_in_doubt")
+        assert [verdict for verdict, _, _ in found[1:]] == ["in_doubt", "lacking"]
