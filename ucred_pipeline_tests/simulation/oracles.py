@@ -48,6 +48,7 @@ class Oracles:
         self._outside = outside
         self._tell = tell
         self._posts: dict[str, Post] = {}
+        self.is_restored = False
         self.known_life: Callable[[], int] = lambda: 0
         limits = outside.profile.rules.get("limits", {})
         self._daily = int(limits.get("ucred_per_day", 500)) * WEI_PER_UCRED
@@ -111,28 +112,35 @@ class Oracles:
             self.note(Wrong.CROSSED, f"{credit.namespace} is credited by us before the payments API was done")
         if self._is_doubled([found for found in of_purchase if found.ours], credit.account):
             self.note(Wrong.DOUBLE, f"{credit.namespace} is credited twice by us")
-        others = of_purchase if self._by_purchase else self._others_on(credit.account)
-        if credit.ours and len(others) > 1:
-            self._judge_crossing(credit, others[0])
+        if credit.ours and len(of_purchase) > 1 and self._by_purchase:
+            self._judge_crossing(credit, of_purchase[0])
+        elif credit.ours and (too_many := self._too_many_on(credit.account)):
+            self._judge_crossing(credit, too_many[0])
 
     def _is_doubled(self, ours: list[Credit], account: str) -> bool:
         """Whether a purchase has more than one credit of ours.
 
-        Where only balances tell, one of a lost epoch that came late counts for the account.
+        Where only balances tell, one of a lost epoch that came late counts for the account; so does one that
+        a restored copy of the ledger does not know, and whose correction it gives the same name again.
         """
         corrections = {memo.correction for found in ours if (memo := read_memo(found.memo))}
-        is_one_state = self._by_purchase or len(corrections) < len(ours)
-        return len(ours) > 1 and (is_one_state or bool(self._others_on(account)))
+        is_sent_again = len(corrections) < len(ours) and not self.is_restored
+        is_one_state = self._by_purchase or is_sent_again
+        return len(ours) > 1 and (is_one_state or bool(self._too_many_on(account)))
 
-    def _others_on(self, account: str) -> list[Credit]:
-        """Where only balances tell, whose purchase a credit is for is a convention: count by account.
+    def _too_many_on(self, account: str) -> list[Credit]:
+        """Count by account, as whose purchase a credit is for may be a convention: all of ours, and others' first.
 
-        Give the credits of the account that are too many, and the newest one, which is ours.
+        Give the credits of the account that are too many, and the one before them; a second one by others
+        for the same purchase is theirs to answer for.
         """
-        given = {found.namespace: found for found in self._outside.credits if found.account == account}
-        given.pop(None, None)
+        counted: list[Credit] = []
+        for found in self._outside.credits:
+            if found.account == account and found.namespace is not None:
+                named = any(earlier.namespace == found.namespace for earlier in counted)
+                counted += [found] if found.ours or not named else []
         owed = sum(found.account == account for found in self._outside.purchases.values())
-        return list(given.values())[owed - 1 :] if len(given) > owed else []
+        return counted[owed - 1 :] if len(counted) > owed else []
 
     def at_a_pause(self) -> None:
         """Nothing is claimed at any time that is not so."""

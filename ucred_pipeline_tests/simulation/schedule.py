@@ -219,6 +219,7 @@ class _Schedule:
         self._tell("a stale copy of the ledger is restored")
         self._ledger.restore(copied)
         self._engine.known_life = known_life
+        self._oracles.is_restored = True
         self._engine.hold_after_restore()
 
     def _tell(self, what: str) -> None:
