@@ -129,7 +129,7 @@ class Oracles:
         return len(ours) > 1 and (is_one_state or bool(self._too_many_on(account)))
 
     def _too_many_on(self, account: str) -> list[Credit]:
-        """Count by account, as whose purchase a credit is for may be a convention: all of ours, and others' first.
+        """Count all of ours and the first of others: whose purchase a credit is for may be a convention.
 
         Give the credits of the account that are too many, and the one before them; a second one by others
         for the same purchase is theirs to answer for.
