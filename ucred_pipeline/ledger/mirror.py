@@ -10,7 +10,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
 from ucred_pipeline.domain.evidence import BalanceReading, CreditLine, MintLine
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
@@ -31,6 +31,7 @@ from ucred_pipeline.ledger.upsert import chunks, named, row_of, upsert
 #: What a payment stays.
 _FINAL: Final = ("succeeded", "canceled")
 _KNOWN_LINES: Final = select(credit_lines.c.key, credit_lines.c.current)
+_HELD_BY: Final = select(balances.c.account, balances.c.wei).where(balances.c.began <= bindparam("by"))
 _HOLDS_ANYTHING: Final = select(balances.c.account).where(balances.c.wei != 0).limit(1)
 
 
@@ -99,6 +100,13 @@ def fallen_balances(connection: Connection, found: Sequence[BalanceReading]) -> 
         and reading.wei < before[reading.account]["wei"]
         and reading.began >= before[reading.account]["began"]
     ]
+
+
+def held_more(connection: Connection, proved: Mapping[str, int], by: datetime) -> list[Fallen]:
+    """The accounts of which more was read, at or before `by`, than the wei proved then (0 if not named)."""
+    rows = connection.execute(_HELD_BY, {"by": by})
+    held = ((row.account, row.wei, proved.get(row.account, 0)) for row in rows)
+    return [Fallen(account, was, now) for account, was, now in held if was > now]
 
 
 def store_credit_lines(

@@ -274,8 +274,7 @@ def _keep_balances(
     with pipeline.ledger.write() as connection:
         told = _what_was_forgotten(pipeline, connection, read, remembered)
         if told:
-            advice = f"{told}: the indexer was restarted; see docs/runbook.md, The indexer was restarted"
-            raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", read.after.began, advice))
+            _hold_for_a_restart(connection, told, read.after.began)
             return False
         tally.add(len(read.readings), mirror.store_balances(connection, read.readings))
         told_at = {"root": read.root_after, "began_us": to_micros(read.after.began)}
@@ -296,6 +295,11 @@ def _what_was_forgotten(
         return f"{len(lost)} of {len(remembered)} accounts hold less than the indexer had acknowledged"
     fallen = mirror.fallen_balances(connection, read.readings)
     return f"{len(fallen)} balances are lower than before" if fallen and not debits_possible else None
+
+
+def _hold_for_a_restart(connection: Connection, told: str, at: datetime) -> None:
+    advice = f"{told}: the indexer was restarted; see docs/runbook.md, The indexer was restarted"
+    raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", at, advice))
 
 
 def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
@@ -327,12 +331,14 @@ def _read_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally) -> dict[s
             raise SourceUnreadable(
                 "indexer log", "there is no root to hold it against", "Read the indexer's balances first."
             )
-        found = replay(log.lines, audit["root"], audited=from_micros(audit["began_us"]))
+        audited = from_micros(audit["began_us"])
+        found = replay(log.lines, audit["root"], audited=audited)
         since = None if found.complete else _surely_of_this_epoch(pipeline, connection)
         tally.add(len(log.lines), mirror.store_credit_lines(connection, found.lines, since))
         proof = _proof(found, audit)
         leave_note(connection, LOG_PROOF, proof)
         _hold_for_lost_rows(pipeline, connection)
+        _hold_where_balances_are_of_another_life(pipeline, connection, found, audited)
     return proof | {"damaged": log.damaged}
 
 
@@ -351,6 +357,22 @@ def _hold_for_lost_rows(pipeline: Pipeline, connection: Connection) -> None:
         told = "the log shows corrections, and this ledger knows of none: another ledger made them"
     raise_hold(connection, HoldKind.LEDGER_LOST, Signed("pipeline", pipeline.clock.now(), told))
     leave_note(connection, _LOST, sorted(lost))
+
+
+def _hold_where_balances_are_of_another_life(
+    pipeline: Pipeline, connection: Connection, found: Replay, audited: datetime
+) -> None:
+    """Hold where more was read of a balance before the audit than the log proves for the audited state.
+
+    Without debits only a restart between the two explains it. It would stay unseen where somebody credits
+    as much again before we look: what was read of the old state, and is so again, would seem unchanged.
+    """
+    if not found.complete or pipeline.settings.rules.evidence.debits_possible:
+        return
+    fallen = mirror.held_more(connection, found.balances, audited)
+    if fallen:
+        told = f"{len(fallen)} balances were higher before than the log proves"
+        _hold_for_a_restart(connection, told, audited)
 
 
 def _proof(found: Replay, audit: dict[str, Any]) -> dict[str, Any]:

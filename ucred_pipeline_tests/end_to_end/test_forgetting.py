@@ -1,13 +1,17 @@
 """An indexer that forgot, and a ledger that did: nothing is sent until a person decides."""
 
 from datetime import timedelta
+from itertools import count
 
 import pytest
 
+from ucred_pipeline.sources.indexer import Audit, IndexerSource
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
 
 HOUR = timedelta(hours=1)
+#: Which read of the root, from 0, comes after the balances: they are read between the second and this one.
+_AFTER_THE_BALANCES = 2
 
 
 @pytest.fixture(params=[True, False], ids=["with logs", "without logs"])
@@ -48,6 +52,37 @@ def test_a_restart_where_nothing_was_ever_sent(rehearse: Rehearse) -> None:
 
     said = world.reconcile()
 
+    assert (said.code, said.document["hold"], sent_before(world)) == (4, "indexer_forgot", 0)
+
+
+@pytest.mark.parametrize(
+    "logs, credited_since",
+    [(True, True), (True, False), (False, False)],
+    ids=["with logs", "with logs, back to genesis", "without logs, back to genesis"],
+)
+def test_a_restart_while_balances_are_read(
+    rehearse: Rehearse, monkeypatch: pytest.MonkeyPatch, *, logs: bool, credited_since: bool
+) -> None:
+    """What was read of a state that was lost meanwhile is no evidence, in the first run of all neither.
+
+    The log shows that nothing was credited since, and an account that somebody credits by hand before we
+    look again would hold what was read of it.
+    """
+    world = rehearse(purchases=40, special_cases=False, lacking_share=0.1, logs=logs)
+    honest, audits = IndexerSource.audit, count()
+
+    async def audit(source: IndexerSource) -> Audit:
+        if next(audits) == _AFTER_THE_BALANCES:
+            world.sandbox.restart_indexer()
+            if credited_since:
+                world.sandbox.top_up("acct:user:somebody@example.com", 1)
+        return await honest(source)
+
+    monkeypatch.setattr(IndexerSource, "audit", audit)
+
+    said = world.reconcile()
+
+    assert next(audits) > _AFTER_THE_BALANCES
     assert (said.code, said.document["hold"], sent_before(world)) == (4, "indexer_forgot", 0)
 
 

@@ -1,8 +1,8 @@
 """The mirrors say what the sources said last, and mark whatever changed, and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import pytest
@@ -155,6 +155,26 @@ def test_a_balance_that_fell_is_seen(
         mirror.store_balances(connection, [READING])
 
         assert fallen == mirror.fallen_balances(connection, [reading])
+
+
+@pytest.mark.parametrize(
+    "proved, by, more",
+    [
+        ({READING.account: 4}, NOON, [Fallen(READING.account, 5, 4)]),
+        ({}, NOON, [Fallen(READING.account, 5, 0)]),
+        ({READING.account: 5, "acct:user:new@x.com": 1}, NOON, []),
+        ({READING.account: 6}, NOON, []),
+        ({}, NOON - A_SECOND, []),
+    ],
+)
+def test_a_balance_that_was_higher_than_what_is_proved_is_seen(
+    ledger: Ledger, proved: Mapping[str, int], by: datetime, more: Sequence[Fallen]
+) -> None:
+    """What an account held before is at most what it held at a later moment, unless it was read after it."""
+    with ledger.write() as connection:
+        mirror.store_balances(connection, [READING])
+
+        assert more == mirror.held_more(connection, proved, by)
 
 
 def test_a_line_says_which_attempt_it_is_of(ledger: Ledger) -> None:

@@ -147,7 +147,13 @@ def _no_memory() -> list[Patch]:
         (reading, "forgotten", lambda *_, **__: []),
         (mirror, "fallen_balances", lambda *_: []),
         (mirror, "holds_anything", lambda *_: False),
+        *_mixed_lives(),
     ]
+
+
+def _mixed_lives() -> list[Patch]:
+    """Take what was read of a balance before a restart for what is there after it."""
+    return [(mirror, "held_more", lambda *_: [])]
 
 
 def _no_clock_gate() -> list[Patch]:
@@ -311,6 +317,10 @@ _LATE: Final = replace(_LOSSY_BALANCES, request=0.0)
 _CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, slow=0.4, pause=0.03)
 _TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, slow=0.0, top_up=0.9, support=0.5)
 _RESTARTING: Final = replace(named("restarts"), restart=0.7, request=0.0, slow=0.7, crash=0.0)
+_RESTARTING_AMID: Final = replace(
+    named("restarts"), restart=1.0, support=1.0, pause=0.12, overlap=0.0, late_mint=0.0, request=0.0,
+    read=0.0, crash=0.0,
+)  # fmt: skip
 _RESTORED: Final = replace(named("restored"), restored=0.9, slow=0.3)
 _SPENDING: Final = replace(named("debits"), debit=0.9, request=0.3)
 _BUSY: Final = replace(named("busy_logs"), late_mint=1.0, support=0.6, pause=0.05)
@@ -338,6 +348,10 @@ MUTANTS: Final = (
     Mutant("no_fence", "sending is fenced", _PAUSING, 150, _unfenced),
     Mutant("no_grace", "the payments API has its time", named("busy_logs"), 30, _no_grace),
     Mutant("no_memory", "an indexer that forgot is sent nothing", named("restarts"), 60, _no_memory),
+    Mutant(
+        "mixed_lives", "what was read of a state that is lost is no evidence", _RESTARTING_AMID, 2500,
+        _mixed_lives,
+    ),
     Mutant("no_clock_gate", "clocks agree", _CLOCKS, 300, _no_clock_gate),
     Mutant("trusting_logs", "only a proved log proves absence", _GAPPY, 150, _trusting_logs),
     Mutant("no_holds", "nothing is sent under a hold", named("restored"), 60, _no_holds),

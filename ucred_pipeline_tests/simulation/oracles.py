@@ -48,6 +48,7 @@ class Oracles:
         self._outside = outside
         self._tell = tell
         self._posts: dict[str, Post] = {}
+        self._told_by_log: set[str] = set()
         self.is_restored = False
         self.known_life: Callable[[], int] = lambda: 0
         limits = outside.profile.rules.get("limits", {})
@@ -87,12 +88,20 @@ class Oracles:
         for number, state in states.items():
             if state in {"sending", "in_doubt", "applied"}:
                 self.note(Wrong.ALONE, f"attempt {attempt.name} is sent while attempt {number} is {state}")
+        if self._by_purchase and self._is_judged_by_log(attempt):
+            self._told_by_log.add(attempt.memo)
         self._refuse_posts_under_a_hold(attempt)
         self._refuse_posts_over_a_limit(attempt)
         if self._outside.profile.anchors and not self._is_anchored(attempt):
             self.note(Wrong.UNANCHORED, f"attempt {attempt.name} is sent before its epoch has an anchor")
         if self._forgot_before(post, attempt):
             self.note(Wrong.FORGOT, f"attempt {attempt.name} is sent to an indexer that forgot")
+
+    def _is_judged_by_log(self, attempt: Attempt) -> bool:
+        basis = (
+            "SELECT 1 FROM purchases JOIN corrections USING (payment_intent) WHERE id = ? AND basis = 'log'"
+        )
+        return bool(self._query(basis, (attempt.correction,)))
 
     def _is_anchored(self, attempt: Attempt) -> bool:
         acknowledged = (
@@ -112,10 +121,18 @@ class Oracles:
             self.note(Wrong.CROSSED, f"{credit.namespace} is credited by us before the payments API was done")
         if self._is_doubled([found for found in of_purchase if found.ours], credit.account):
             self.note(Wrong.DOUBLE, f"{credit.namespace} is credited twice by us")
-        if credit.ours and len(of_purchase) > 1 and self._by_purchase:
-            self._judge_crossing(credit, of_purchase[0])
-        elif credit.ours and (too_many := self._too_many_on(credit.account)):
-            self._judge_crossing(credit, too_many[0])
+        if credit.ours:
+            self._look_for_a_crossing(credit, of_purchase)
+
+    def _look_for_a_crossing(self, ours: Credit, of_purchase: list[Credit]) -> None:
+        """Whether one of ours came after another, of its purchase, or that leaves its account too many.
+
+        Which purchase lacks is told by a log; where only the balance was judged, it is a convention.
+        """
+        if len(of_purchase) > 1 and ours.memo in self._told_by_log:
+            self._judge_crossing(ours, of_purchase[0])
+        elif too_many := self._too_many_on(ours.account):
+            self._judge_crossing(ours, too_many[0])
 
     def _is_doubled(self, ours: list[Credit], account: str) -> bool:
         """Whether a purchase has more than one credit of ours.

@@ -14,6 +14,7 @@ _NOTICED_AT: Final = {
     "broken_200_failed": 3,
     "silent_is_planned": 1,
     "no_deadline": 106,
+    "mixed_lives": 2335,
     "no_clock_gate": 88,
     "trusting_logs": 5,
     "no_holds": 1,

@@ -38,6 +38,11 @@ def test_two_anchors_for_an_epoch_stop_nobody() -> None:
     assert play(case_of(30_888)).violations == []
 
 
+def test_a_restart_while_balances_are_read_is_noticed() -> None:
+    """A balance read just before a restart, and so again by a credit by hand: seed 68,540 credited twice."""
+    assert play(case_of(68_540)).violations == []
+
+
 def test_a_restored_ledger_may_name_a_purchase_again() -> None:
     """A copy does not know what was credited, and balances alone do not say for which purchase it was.
 
