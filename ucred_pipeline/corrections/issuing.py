@@ -251,11 +251,11 @@ class Issuer:
             if not is_past_grace(connection, claimed.payment_intent, past_grace):
                 raise NotNow("within_grace")
             quiet = account_is_quiet(connection, claimed.account, past_grace)
-        others = [anchor for anchor in self._remembered if anchor.account != claimed.account]
-        remembered = others[: _MOST_ANCHORS if self._rules.gates.debits_possible else _ANCHORS]
         balance = await indexer.balance(claimed.account)
         if balance != self._judged[claimed.account]:
             raise NotNow("evidence_changed")
+        others = [anchor for anchor in self._remembered if anchor.account != claimed.account]
+        remembered = others[: _MOST_ANCHORS if self._rules.gates.debits_possible else _ANCHORS]
         await self._rules.gates.check_memory(indexer, remembered)  # last: a restart before it shows
         began = self._agreed_now(sight, looked)
         deadline = began + self._rules.send_deadline

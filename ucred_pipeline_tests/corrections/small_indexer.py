@@ -154,7 +154,7 @@ class SmallConnection:
         """Read an account's balance."""
         self.indexer.step("balance")
         if account in self.indexer.slow:
-            await _a_while(50)
+            await a_while(50)
         return self.indexer.balances.get(account, 0)
 
     async def probe_token(self) -> Reply:
@@ -177,7 +177,7 @@ class SmallConnection:
             if indexer.on_post is not None and isinstance(credit, Attempt):
                 indexer.on_post(credit)
             indexer.step("credit")
-            await _a_while()
+            await a_while()
             return self._outcome(credit)
         finally:
             indexer.under_way.discard(credit.account)
@@ -195,7 +195,7 @@ class SmallConnection:
         raise outcome
 
 
-async def _a_while(turns: int = 3) -> None:
+async def a_while(turns: int = 3) -> None:
     """Let the other accounts come to the same point."""
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -19,7 +19,7 @@ from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook
 from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, release_holds
 from ucred_pipeline.ledger.schema import attempts, purchases
-from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault
+from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault, SmallConnection, a_while
 from ucred_pipeline_tests.corrections.world import GATES, WITNESS, World
 from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, correction, item, judge, signed
 
@@ -373,6 +373,28 @@ def test_an_indexer_that_forgets_under_way_is_a_hold(world: World) -> None:
 
     assert (issued.stopped, issued.confirmed, len(world.indexer.posted)) == ("indexer_forgot", 1, 1)
     assert [hold.kind for hold in world.holds()] == [HoldKind.INDEXER_FORGOT]
+
+
+def test_a_receipt_that_comes_while_another_account_is_looked_at_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is acknowledged until the balance is read again is among what the indexer must remember."""
+    del world.indexer.balances[WITNESS]
+    world.lack(1, 2)
+    honest = SmallConnection.balance
+
+    async def balance(connection: SmallConnection, account: str) -> int:
+        if account == item(2).account:
+            while world.state(1) is not _C.CONFIRMED:
+                await a_while()
+            await a_while()
+            world.indexer.forget()
+        return await honest(connection, account)
+
+    monkeypatch.setattr(SmallConnection, "balance", balance)
+    issued = world.run(parallel_accounts=2)
+
+    assert (issued.stopped, issued.confirmed, world.posts()) == ("indexer_forgot", 1, [item(1).account])
 
 
 def test_before_a_receipt_the_balances_seen_are_held_against_the_indexer(world: World) -> None:
