@@ -318,7 +318,7 @@ _CLOCKS: Final = replace(named("clocks_on_balances"), clock_step=0.9, slow=0.4, 
 _TOPPED_UP: Final = replace(named("balances_and_top_ups"), request=0.3, slow=0.0, top_up=0.9, support=0.5)
 _RESTARTING: Final = replace(named("restarts"), restart=0.7, request=0.0, slow=0.7, crash=0.0)
 _RESTARTING_AMID: Final = replace(
-    named("restarts"), restart=1.0, support=1.0, pause=0.12, overlap=0.0, late_mint=0.0, request=0.0,
+    named("restarts_amid"), restart=1.0, support=1.0, pause=0.12, overlap=0.0, late_mint=0.0, request=0.0,
     read=0.0, crash=0.0,
 )  # fmt: skip
 _RESTORED: Final = replace(named("restored"), restored=0.9, slow=0.3)

@@ -58,6 +58,7 @@ PROFILES: Final = (
     replace(_BALANCES, name="clocks_on_balances", clock_step=0.3, pause=0.01),
     replace(_LOGS, name="restored", restored=0.4, crash=0.01),
     replace(_LOGS, name="anchors", anchors=True, restart=0.15),
+    replace(_LOGS, name="restarts_amid", restart=0.6, support=0.5, pause=0.1),
     replace(_LOGS, name="upgrades", upgrade=0.15, request=0.1),
     replace(_LOGS, name="limits", rules={"limits": {"corrections_per_run": 2, "ucred_per_day": 3}}),
     replace(

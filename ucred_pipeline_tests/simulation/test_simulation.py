@@ -30,17 +30,17 @@ def test_a_copy_from_before_a_new_epoch_knows_nothing_of_it() -> None:
 
     It did so at seed 22,694, and an oracle of that time blamed the engine for it.
     """
-    assert play(case_of(22_694)).violations == []
+    assert play(Case(22_694, named("everything"))).violations == []
 
 
 def test_two_anchors_for_an_epoch_stop_nobody() -> None:
     """Two runs that lost the sole sender's lock each send an anchor, and both go on: seed 30,888 stopped."""
-    assert play(case_of(30_888)).violations == []
+    assert play(Case(30_888, named("everything"))).violations == []
 
 
 def test_a_restart_while_balances_are_read_is_noticed() -> None:
     """A balance read just before a restart, and so again by a credit by hand: seed 68,540 credited twice."""
-    assert play(case_of(68_540)).violations == []
+    assert play(Case(68_540, named("anchors"))).violations == []
 
 
 def test_a_restored_ledger_may_name_a_purchase_again() -> None:
