@@ -105,8 +105,7 @@ def fallen_balances(connection: Connection, found: Sequence[BalanceReading]) -> 
 def held_more(connection: Connection, proved: Mapping[str, int], by: datetime) -> list[Fallen]:
     """The accounts of which more was read, at or before `by`, than the wei proved then (0 if not named)."""
     rows = connection.execute(_HELD_BY, {"by": by})
-    held = ((row.account, row.wei, proved.get(row.account, 0)) for row in rows)
-    return [Fallen(account, was, now) for account, was, now in held if was > now]
+    return [Fallen(account, was, now) for account, was in rows if was > (now := proved.get(account, 0))]
 
 
 def store_credit_lines(
