@@ -195,7 +195,7 @@ class Issuer:
             anchor = epoch_anchor(current_epoch(connection), token_hex(8))
         async with self._door.open() as indexer:
             await self._write(lambda book: book.begin_anchor(anchor))
-            answer = await self._post(indexer, anchor, anchor.account)
+            answer = await self._post(indexer, anchor, anchor.account, anchor.amount)
         if answer.new_balance != anchor.amount:
             raise Refused(
                 Gate.ANCHOR_MISSING,
@@ -305,10 +305,16 @@ class Issuer:
         held_up = self._clock.monotonic() - began > self._rules.send_deadline.total_seconds()
         if held_up or self._clock.now() > attempt.deadline:
             return NEVER_SENT
-        return await self._post(indexer, attempt, idempotency_key(claimed.payment_intent, claimed.kind))
+        key = idempotency_key(claimed.payment_intent, claimed.kind)
+        return await self._post(indexer, attempt, key, self._least_after(attempt))
 
-    async def _post(self, indexer: IndexerConnection, credit: Credit, key: str) -> Answer:
-        """Send one credit, once, and read what its answer proves."""
+    def _least_after(self, attempt: Attempt) -> int:
+        """What its account holds at least once it has taken effect, unless the indexer forgot meanwhile."""
+        kept = 0 if self._rules.gates.debits_possible else attempt.balance_before
+        return kept + attempt.amount
+
+    async def _post(self, indexer: IndexerConnection, credit: Credit, key: str, least: int) -> Answer:
+        """Send one credit, once, and read what its answer proves; it leaves `least` wei on its account."""
         try:
             reply = await indexer.credit(credit, key)
         except NeverLeft:
@@ -316,7 +322,7 @@ class Issuer:
         except NoReply:
             return NO_ANSWER
         trust = Trust(reviewed_build=True, early_429=self._rules.early_429)
-        return read_answer(reply.status, reply.body, credit.amount, trust)
+        return read_answer(reply.status, reply.body, least, trust)
 
     def _due(self, claimed: Correction, answer: Answer) -> datetime | None:
         """When a correction that had no effect may go again: later each time, and never in step."""

@@ -81,10 +81,13 @@ NEVER_SENT: Final = Answer(Effect.NOT_APPLIED, AnswerKind.NEVER_SENT)
 NO_ANSWER: Final = Answer(Effect.IN_DOUBT, AnswerKind.NO_ANSWER)
 
 
-def read_answer(status: int, body: bytes, amount: int, trust: Trust) -> Answer:
-    """Say what a whole answer proves about a credit of `amount` wei."""
+def read_answer(status: int, body: bytes, least: int, trust: Trust) -> Answer:
+    """Say what a whole answer proves about a credit that leaves its account with `least` wei, or more.
+
+    A lower balance is that of a state which has lost what was there before the credit: it is in doubt.
+    """
     if status == 200:
-        return _acknowledgement(body, amount) or _unclear(status)
+        return _acknowledgement(body, least) or _unclear(status)
     kind = _refusal(status, body)
     if kind is None:
         return _unclear(status)
@@ -96,12 +99,12 @@ def _unclear(status: int) -> Answer:
     return Answer(Effect.IN_DOUBT, AnswerKind.UNCLEAR_ANSWER, status)
 
 
-def _acknowledgement(body: bytes, amount: int) -> Answer | None:
+def _acknowledgement(body: bytes, least: int) -> Answer | None:
     try:
         told: Any = orjson.loads(body)
         new_balance = parse_wei(told["new_balance_wei"])
         root = told["state_root"]
-        acknowledged = told["success"] is True and new_balance >= amount and bool(_ROOT.fullmatch(root))
+        acknowledged = told["success"] is True and new_balance >= least and bool(_ROOT.fullmatch(root))
     except (orjson.JSONDecodeError, InvalidAmount, KeyError, TypeError):
         return None
     if not acknowledged:

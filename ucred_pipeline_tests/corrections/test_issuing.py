@@ -397,6 +397,29 @@ def test_a_receipt_that_comes_while_another_account_is_looked_at_counts(
     assert (issued.stopped, issued.confirmed, world.posts()) == ("indexer_forgot", 1, [item(1).account])
 
 
+def test_an_acknowledgement_that_names_less_than_before_is_a_doubt(world: World) -> None:
+    """A restart between the look and the credit: it took effect in a state that has lost the rest."""
+    world.indexer.balances[item(1).account] = 7
+    world.lack(1)
+    world.indexer.steps["credit"] = world.indexer.forget
+
+    issued = world.run()
+
+    assert (issued.confirmed, issued.in_doubt, world.state(1)) == (0, 1, _C.IN_DOUBT)
+    assert (world.mirrored(1), world.indexer.applied) == (7, [item(1).account])
+
+
+def test_where_customers_spend_an_acknowledgement_may_name_less(world: World) -> None:
+    """They may have spent between the look and the credit."""
+    world.indexer.balances[item(1).account] = 7
+    world.lack(1)
+    world.indexer.steps["credit"] = lambda: world.indexer.balances.update({item(1).account: 0})
+
+    issued = world.run(gates=replace(GATES, debits_possible=True))
+
+    assert (issued.confirmed, issued.in_doubt) == (1, 0)
+
+
 def test_before_a_receipt_the_balances_seen_are_held_against_the_indexer(world: World) -> None:
     """A reset is noticed by an empty ledger too, when it has seen balances."""
     world.indexer.balances[item(1).account] = 7

@@ -43,6 +43,11 @@ def test_a_restart_while_balances_are_read_is_noticed() -> None:
     assert play(Case(68_540, named("anchors"))).violations == []
 
 
+def test_an_acknowledgement_of_a_state_that_forgot_is_a_doubt() -> None:
+    """A restart between look and credit shows in the answer's balance: seed 119,886 lost a purchase."""
+    assert play(Case(119_886, named("restarts_on_balances"))).violations == []
+
+
 def test_a_restored_ledger_may_name_a_purchase_again() -> None:
     """A copy does not know what was credited, and balances alone do not say for which purchase it was.
 
