@@ -16,18 +16,15 @@ _NOTICED_AT: Final = {
     "no_deadline": 106,
     "mixed_lives": 2335,
     "no_clock_gate": 88,
-    "trusting_logs": 5,
-    "no_holds": 1,
     "no_limits": 6,
     "stale_evidence": 87,
     "always_quiet": 56,
     "hasty_epoch": 12,
     "any_4xx_failed": 16,
     "any_429_failed": 423,
-    "no_guards": 164,
+    "no_guards": 155,
     "busy_accounts": 37,
     "unread_copy": 142,
-    "debits_forgotten": 161,
 }
 
 
