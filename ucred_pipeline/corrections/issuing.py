@@ -38,7 +38,7 @@ from ucred_pipeline.domain.answers import (
 )
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import Attempt, Correction, CorrectionState, Credit, epoch_anchor
-from ucred_pipeline.ledger.anchors import Anchor, anchors
+from ucred_pipeline.ledger.anchors import Anchor, acknowledged, anchors
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, NotNow, Request
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.group_commit import GroupCommit
@@ -170,9 +170,10 @@ class Issuer:
         self._remembered.sort(key=lambda anchor: anchor.account in accounts)
 
     def _remember(self, anchor: Anchor) -> None:
-        """Keep what an account held first: two anchors are two accounts."""
+        """Keep what an account held first: two anchors are two accounts, and one of our own comes first."""
         if all(known.account != anchor.account for known in self._remembered):
-            self._remembered.append(anchor)
+            place = 0 if anchor.is_ours else len(self._remembered)
+            self._remembered.insert(place, anchor)
 
     async def _preflight(self) -> None:
         with self._ledger.read() as connection:
@@ -202,7 +203,6 @@ class Issuer:
                 "the epoch's anchor was not acknowledged, so nothing is sent; the next run tries another",
             )
         await self._write(lambda book: book.acknowledge_anchor(anchor))
-        self._remembered.insert(0, Anchor(anchor.account, anchor.amount, is_ours=True))
 
     async def _account(
         self,
@@ -246,14 +246,16 @@ class Issuer:
         looked = self._clock.monotonic()
         sight = await indexer.look()
         self._rules.gates.check_sight(sight)
-        with self._ledger.read() as connection:
-            past_grace = self._agreed_now(sight, looked) - self._rules.grace
-            if not is_past_grace(connection, claimed.payment_intent, past_grace):
-                raise NotNow("within_grace")
-            quiet = account_is_quiet(connection, claimed.account, past_grace)
+        past_grace = self._agreed_now(sight, looked) - self._rules.grace
         balance = await indexer.balance(claimed.account)
         if balance != self._judged[claimed.account]:
             raise NotNow("evidence_changed")
+        with self._ledger.read() as connection:
+            if not is_past_grace(connection, claimed.payment_intent, past_grace):
+                raise NotNow("within_grace")
+            quiet = account_is_quiet(connection, claimed.account, past_grace)
+            for anchor in acknowledged(connection):  # by whomever: another may send where a lock was lost
+                self._remember(anchor)
         others = [anchor for anchor in self._remembered if anchor.account != claimed.account]
         remembered = others[: _MOST_ANCHORS if self._rules.gates.debits_possible else _ANCHORS]
         await self._rules.gates.check_memory(indexer, remembered)  # last: a restart before it shows
@@ -290,7 +292,6 @@ class Issuer:
         doubts = await self._write(lambda book: book.conclude(attempt, answer, taken, due, last=last))
         if answer.new_balance is not None:
             self._judged[claimed.account] = answer.new_balance
-            self._remember(Anchor(claimed.account, answer.new_balance))
         self._count(answer, doubts)
 
     async def _wait_for_pace(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from ucred_pipeline.domain.corrections import AttemptState, EpochAnchor
 from ucred_pipeline.ledger.history import Entry, record
@@ -18,7 +18,7 @@ _RECEIPTS: Final = (
     select(attempts.c.account, attempts.c.new_balance, attempts.c.balance_before, attempts.c.amount)
     .join(corrections, corrections.c.id == attempts.c.correction)
     .where(attempts.c.state == AttemptState.APPLIED, corrections.c.epoch == THE_EPOCH)
-    .order_by(func.coalesce(attempts.c.finished, attempts.c.began).desc())
+    .order_by(attempts.c.began.desc())
     .limit(_MOST)
 )
 _SEEN: Final = select(balances.c.account, balances.c.wei).order_by(balances.c.began.desc()).limit(_MOST * 20)
@@ -38,12 +38,19 @@ class Anchor:
 
 def anchors(connection: Connection) -> list[Anchor]:
     """The epoch's own anchors, the accounts of the newest confirmed corrections, then of balances seen."""
-    known: dict[str, Anchor] = {}
-    for source in (_own, _receipts, _seen):
-        if len(known) < _MOST:
-            for anchor in source(connection):
-                known.setdefault(anchor.account, anchor)
+    known = {anchor.account: anchor for anchor in acknowledged(connection)}
+    if len(known) < _MOST:
+        for anchor in _seen(connection):
+            known.setdefault(anchor.account, anchor)
     return list(known.values())[:_MOST]
+
+
+def acknowledged(connection: Connection) -> list[Anchor]:
+    """What the indexer said itself that it holds: the epoch's own anchors, then the newest receipts."""
+    known: dict[str, Anchor] = {}
+    for anchor in (*_own(connection), *_receipts(connection)):
+        known.setdefault(anchor.account, anchor)
+    return list(known.values())
 
 
 def is_anchored(connection: Connection) -> bool:

@@ -300,7 +300,7 @@ attempts = Table(
     metadata,
     Column("correction", String(16), ForeignKey("corrections.id"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("state", String(24), nullable=False, index=True),
+    Column("state", String(24), nullable=False),
     Column("run_id", String(64), nullable=False),
     Column("owner", Text, nullable=False),
     Column("fence", Integer, nullable=False),
@@ -332,6 +332,7 @@ Index(
     postgresql_where=text(_among("state", LIVE_ATTEMPT)),
 )
 Index("ix_attempts_began", attempts.c.began)
+Index("ix_attempts_state", attempts.c.state, attempts.c.began)
 
 epoch_anchors = Table(
     "epoch_anchors",

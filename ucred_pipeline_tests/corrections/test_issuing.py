@@ -21,7 +21,16 @@ from ucred_pipeline.ledger.safety import HoldKind, raise_hold, read_breaker, rel
 from ucred_pipeline.ledger.schema import attempts, purchases
 from ucred_pipeline_tests.corrections.small_indexer import INVALID_TOKEN, Fault, SmallConnection, a_while
 from ucred_pipeline_tests.corrections.world import GATES, WITNESS, World
-from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, correction, item, judge, signed
+from ucred_pipeline_tests.ledger.stories import (
+    A_SECOND,
+    ACKNOWLEDGED,
+    QUIESCENCE,
+    correction,
+    item,
+    judge,
+    sending,
+    signed,
+)
 
 _C, _A = CorrectionState, AttemptState
 UCRED: Final = 10**18
@@ -395,6 +404,25 @@ def test_a_receipt_that_comes_while_another_account_is_looked_at_counts(
     issued = world.run(parallel_accounts=2)
 
     assert (issued.stopped, issued.confirmed, world.posts()) == ("indexer_forgot", 1, [item(1).account])
+
+
+def test_a_receipt_that_another_sender_got_meanwhile_counts(world: World) -> None:
+    """Where the sender's lock was lost, what the other was told since we began shows a restart as well."""
+    del world.indexer.balances[WITNESS]
+    world.lack(1)
+
+    def meanwhile() -> None:
+        if world.indexer.opened == 2:
+            another = world.book()
+            another.conclude(
+                sending(world.ledger, another, world.clock, item(2)), ACKNOWLEDGED, A_SECOND, None
+            )
+            world.indexer.forget()
+
+    world.indexer.steps["open"] = meanwhile
+    issued = world.run()
+
+    assert (issued.stopped, world.posts()) == ("indexer_forgot", [])
 
 
 def test_an_acknowledgement_that_names_less_than_before_is_a_doubt(world: World) -> None:
