@@ -32,7 +32,9 @@ from ucred_pipeline.ledger.upsert import chunks, named, row_of, upsert
 _FINAL: Final = ("succeeded", "canceled")
 _KNOWN_LINES: Final = select(credit_lines.c.key, credit_lines.c.current)
 _HELD_BY: Final = select(balances.c.account, balances.c.wei).where(balances.c.began <= bindparam("by"))
-_HOLDS_ANYTHING: Final = select(balances.c.account).where(balances.c.wei != 0).limit(1)
+_HELD_ANYTHING: Final = (
+    select(balances.c.account).where(balances.c.wei != 0, balances.c.began < bindparam("by")).limit(1)
+)
 
 
 def store_payments(connection: Connection, found: Sequence[Payment], read: datetime | None = None) -> int:
@@ -263,6 +265,6 @@ def payments_before(connection: Connection, names: Iterable[str], moment: dateti
     return frozenset(name for found in older for name in found)
 
 
-def holds_anything(connection: Connection) -> bool:
-    """Whether any mirrored account holds UCRED."""
-    return connection.execute(_HOLDS_ANYTHING).first() is not None
+def held_anything(connection: Connection, by: datetime) -> bool:
+    """Whether any account was seen to hold UCRED before a moment."""
+    return connection.execute(_HELD_ANYTHING, {"by": by}).first() is not None

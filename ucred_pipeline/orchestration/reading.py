@@ -43,6 +43,8 @@ from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, 
 _SNAPSHOT: Final = "payments_database_snapshot"
 #: The note of what the indexer's log proves.
 LOG_PROOF: Final = "log_proof"
+#: The note of how often the indexer's log was mirrored.
+_LOGS_READ: Final = "logs_read"
 #: The note of when the first sweep began: what it had read by then may have changed since.
 _SWEEP_BEGAN: Final = "first_sweep_began_us"
 #: The note of the credits in the log for which a hold has asked a person already.
@@ -225,21 +227,30 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
     """Read the payments API's records and certificates, as they stood at one moment."""
     url = pipeline.settings.require("PAYMENTS_DATABASE_URL")
     with _Log(pipeline, run_id, Source.PAYMENTS_DATABASE).reading() as (tally, detail):
-        with pipeline.ledger.read() as connection:
-            before, known = last_closed(connection, Source.PAYMENTS_DATABASE), note(connection, _SNAPSHOT)
-        found = read_payments_database(url, pipeline.clock, known if before else None)
-        if before is not None and found.unchanged:
-            tally.add(before.rows, 0)
-            detail.update(before.detail)
-        else:
-            detail.update(fingerprint=found.fingerprint, problems=found.problems)
-            with pipeline.ledger.write() as connection:
-                changed = mirror.store_records(connection, found.records)
-                changed += mirror.store_issuances(connection, found.issuances)
-                leave_note(connection, _SNAPSHOT, found.fingerprint)
-            tally.add(len(found.issuances), changed)
+        while not _mirror_issuances(pipeline, url, tally, detail):
+            pipeline.progress("issuances read again, because another run read them meanwhile", 0)
         pipeline.progress("issuances read", tally.rows)
     return _last(pipeline, Source.PAYMENTS_DATABASE, run_id)
+
+
+def _mirror_issuances(pipeline: Pipeline, url: str, tally: _Tally, detail: dict[str, Any]) -> bool:
+    """Mirror what the database has; False where another run did so meanwhile, and ours may be the older."""
+    with pipeline.ledger.read() as connection:
+        before, known = last_closed(connection, Source.PAYMENTS_DATABASE), note(connection, _SNAPSHOT)
+    found = read_payments_database(url, pipeline.clock, known if before else None)
+    if before is not None and found.unchanged:
+        tally.add(before.rows, 0)
+        detail.update(before.detail)
+        return True
+    with pipeline.ledger.write() as connection:
+        if note(connection, _SNAPSHOT) != known:
+            return False
+        changed = mirror.store_records(connection, found.records)
+        changed += mirror.store_issuances(connection, found.issuances)
+        leave_note(connection, _SNAPSHOT, found.fingerprint)
+    tally.add(len(found.issuances), changed)
+    detail.update(fingerprint=found.fingerprint, problems=found.problems)
+    return True
 
 
 def read_balances(pipeline: Pipeline, run_id: str) -> Read:
@@ -274,7 +285,7 @@ def _keep_balances(
     with pipeline.ledger.write() as connection:
         told = _what_was_forgotten(pipeline, connection, read, remembered)
         if told:
-            _hold_for_a_restart(connection, told, read.after.began)
+            _hold_for_a_restart(pipeline, connection, told)
             return False
         tally.add(len(read.readings), mirror.store_balances(connection, read.readings))
         told_at = {"root": read.root_after, "began_us": to_micros(read.after.began)}
@@ -286,7 +297,7 @@ def _what_was_forgotten(
     pipeline: Pipeline, connection: Connection, read: BalancesRead, remembered: Sequence[Anchor]
 ) -> str | None:
     """Say what shows that the indexer's state is not the one that it acknowledged."""
-    if read.root_after == _GENESIS_ROOT and mirror.holds_anything(connection):
+    if read.root_after == _GENESIS_ROOT and mirror.held_anything(connection, read.after.began):
         return "every balance is back to genesis"
     debits_possible = pipeline.settings.rules.evidence.debits_possible
     held = {reading.account: reading.wei for reading in read.readings}
@@ -297,9 +308,9 @@ def _what_was_forgotten(
     return f"{len(fallen)} balances are lower than before" if fallen and not debits_possible else None
 
 
-def _hold_for_a_restart(connection: Connection, told: str, at: datetime) -> None:
+def _hold_for_a_restart(pipeline: Pipeline, connection: Connection, told: str) -> None:
     advice = f"{told}: the indexer was restarted; see docs/runbook.md, The indexer was restarted"
-    raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", at, advice))
+    raise_hold(connection, HoldKind.INDEXER_FORGOT, Signed("pipeline", pipeline.clock.now(), advice))
 
 
 def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
@@ -308,7 +319,8 @@ def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
     reads = []
     if environment.ucred_indexer_log:
         with _Log(pipeline, run_id, Source.INDEXER_LOG).reading() as (tally, detail):
-            detail.update(_read_indexer_log(pipeline, environment.ucred_indexer_log, tally))
+            while not _mirror_indexer_log(pipeline, environment.ucred_indexer_log, tally, detail):
+                pipeline.progress("log of the indexer read again, because another run read it meanwhile", 0)
         reads.append(_last(pipeline, Source.INDEXER_LOG, run_id))
     else:
         with pipeline.ledger.write() as connection:
@@ -322,10 +334,16 @@ def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
     return reads
 
 
-def _read_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally) -> dict[str, Any]:
+def _mirror_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally, detail: dict[str, Any]) -> bool:
+    """Mirror the log's lines; False where another run did so meanwhile, and ours may be the older."""
+    with pipeline.ledger.read() as connection:
+        known = note(connection, _LOGS_READ) or 0
     log = read_indexer_log(pattern)
     pipeline.progress("lines of the indexer's log read", len(log.lines))
     with pipeline.ledger.write() as connection:
+        if (note(connection, _LOGS_READ) or 0) != known:
+            return False
+        leave_note(connection, _LOGS_READ, known + 1)
         audit = note(connection, LAST_AUDIT)
         if audit is None:
             raise SourceUnreadable(
@@ -339,7 +357,8 @@ def _read_indexer_log(pipeline: Pipeline, pattern: str, tally: _Tally) -> dict[s
         leave_note(connection, LOG_PROOF, proof)
         _hold_for_lost_rows(pipeline, connection)
         _hold_where_balances_are_of_another_life(pipeline, connection, found, audited)
-    return proof | {"damaged": log.damaged}
+    detail.update(proof, damaged=log.damaged)
+    return True
 
 
 def _surely_of_this_epoch(pipeline: Pipeline, connection: Connection) -> datetime:
@@ -372,7 +391,7 @@ def _hold_where_balances_are_of_another_life(
     fallen = mirror.held_more(connection, found.balances, audited)
     if fallen:
         told = f"{len(fallen)} balances were higher before than the log proves"
-        _hold_for_a_restart(connection, told, audited)
+        _hold_for_a_restart(pipeline, connection, told)
 
 
 def _proof(found: Replay, audit: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from itertools import count
 
 import pytest
 
+from ucred_pipeline.domain.evidence import BalanceReading
+from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.sources.indexer import Audit, IndexerSource
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
@@ -84,6 +86,31 @@ def test_a_restart_while_balances_are_read(
 
     assert next(audits) > _AFTER_THE_BALANCES
     assert (said.code, said.document["hold"], sent_before(world)) == (4, "indexer_forgot", 0)
+
+
+def test_a_root_that_another_run_has_overtaken_shows_no_restart(
+    rehearse: Rehearse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An indexer that held nothing when we asked has not forgotten what was credited and read after that."""
+    world = rehearse(purchases=40, special_cases=False, lacking_share=1, logs=False)
+    account = min(found.account for found in world.sandbox.truth.accounts.values())
+    honest, audits = IndexerSource.audit, count()
+
+    async def audit(source: IndexerSource) -> Audit:
+        found = await honest(source)
+        if next(audits) == _AFTER_THE_BALANCES:
+            world.sandbox.top_up(account, 10**18)
+            later = found.began + timedelta(seconds=1)
+            with world.ledger() as ledger, ledger.write() as connection:
+                store_balances(connection, [BalanceReading(account, 10**18, later, "ab" * 32)])
+        return found
+
+    monkeypatch.setattr(IndexerSource, "audit", audit)
+
+    said = world.reconcile()
+
+    assert next(audits) > _AFTER_THE_BALANCES
+    assert (said.code, said.document["hold"]) == (4, "over_lacking_share")
 
 
 def test_a_new_epoch_leads_out(forgetful: Rehearsal) -> None:

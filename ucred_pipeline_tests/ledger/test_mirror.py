@@ -247,10 +247,11 @@ def test_what_was_read_lately_is_not_asked_for_again(ledger: Ledger) -> None:
         assert mirror.not_read_since(connection, {"pi_1": NOON + A_SECOND}) == {"pi_1"}
 
 
-def test_whether_anything_is_held(ledger: Ledger) -> None:
-    """An account with nothing is not evidence that the indexer has forgotten."""
+def test_whether_anything_was_held(ledger: Ledger) -> None:
+    """An account with nothing is not evidence that the indexer has forgotten, nor one that was read later."""
     with ledger.write() as connection:
         connection.execute(insert(balances).values(account="a", wei=0, began=NOON))
-        assert not mirror.holds_anything(connection)
+        assert not mirror.held_anything(connection, NOON + A_SECOND)
         connection.execute(insert(balances).values(account="b", wei=1, began=NOON + timedelta(hours=1)))
-        assert mirror.holds_anything(connection)
+        assert not mirror.held_anything(connection, NOON + timedelta(hours=1))
+        assert mirror.held_anything(connection, NOON + timedelta(hours=1) + A_SECOND)

@@ -146,7 +146,7 @@ def _no_memory() -> list[Patch]:
         (Gates, "check_memory", remembers),
         (reading, "forgotten", lambda *_, **__: []),
         (mirror, "fallen_balances", lambda *_: []),
-        (mirror, "holds_anything", lambda *_: False),
+        (mirror, "held_anything", lambda *_: False),
         *_mixed_lives(),
     ]
 
