@@ -6,6 +6,7 @@ balances are known; the account's balance, read twice; and last a person. Not ye
 never applied.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -92,8 +93,12 @@ class Settler:
         self._clock = clock
         self._rules = rules
 
-    def settle(self, proof: LogProof | None) -> Settled:
-        """Settle what can be settled, and put before a person what has waited too long."""
+    def settle(self, proof: Callable[[Connection], LogProof | None]) -> Settled:
+        """Settle what can be settled, and put before a person what has waited too long.
+
+        What the log is proved to cover is asked anew for each doubt, beside its lines: another run may have
+        replaced them by those of an older copy.
+        """
         with self._ledger.read() as connection:
             doubts = find_corrections(connection, states=_DOUBTS)
             known = known_state(connection) if doubts else None
@@ -103,11 +108,14 @@ class Settler:
         return Settled(applied, not_applied, len(doubts) - applied - not_applied)
 
     def _settle_one(
-        self, found: Correction, proof: LogProof | None, known: KnownState | None
+        self,
+        found: Correction,
+        proof: Callable[[Connection], LogProof | None],
+        known: KnownState | None,
     ) -> Conclusion | None:
         with self._ledger.write() as connection:
             attempt = live_attempt(connection, found.id)
-            conclusion = self._conclude(connection, attempt, proof, known) if attempt else None
+            conclusion = self._conclude(connection, attempt, proof(connection), known) if attempt else None
         if attempt is None:
             return None
         if conclusion is not None:

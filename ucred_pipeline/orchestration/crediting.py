@@ -59,9 +59,7 @@ def settle(pipeline: Pipeline, run_id: str) -> Settled:
             book.sweep_silent()
     except AnotherSender:
         return Settled()
-    with pipeline.ledger.read() as connection:
-        proof = log_proof(connection)
-    return Settler(pipeline.ledger, book, pipeline.clock, pipeline.settling_rules()).settle(proof)
+    return Settler(pipeline.ledger, book, pipeline.clock, pipeline.settling_rules()).settle(log_proof)
 
 
 def plan(pipeline: Pipeline, run_id: str, days: Days) -> Planned:

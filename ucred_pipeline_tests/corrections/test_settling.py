@@ -369,7 +369,7 @@ def test_two_settlers_settle_once(world: World, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(slow, "settle", late)
 
-    assert Settler(world.ledger, slow, world.clock, world.settling).settle(None) == OPEN
+    assert Settler(world.ledger, slow, world.clock, world.settling).settle(lambda _: None) == OPEN
     assert (world.state(1), world.attempts(1)) == (_C.CONFIRMED, [_A.RESOLVED_NOT_APPLIED, _A.APPLIED])
     assert world.indexer.applied == [item(1).account]
 

@@ -136,7 +136,7 @@ class World:
     def settle(self, proof: LogProof | None = None, **rules: Any) -> Settled:
         """Ask the evidence about the doubts."""
         settler = Settler(self.ledger, self.book(), self.clock, replace(self.settling, **rules))
-        return settler.settle(proof)
+        return settler.settle(lambda _: proof)
 
     def settle_by_balances(self) -> Settled:
         """Wait until absence counts, and read the balances twice."""

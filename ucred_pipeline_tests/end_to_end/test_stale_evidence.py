@@ -1,14 +1,18 @@
 """Evidence of another moment, another state, another life or another hand decides nothing."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from shutil import copy
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from ucred_pipeline.corrections.settling import Settled, Settler
 from ucred_pipeline.domain.money import WEI_PER_UCRED
 from ucred_pipeline.ledger.purchases import Days
-from ucred_pipeline.ledger.schema import issuances
+from ucred_pipeline.ledger.schema import credit_lines, issuances
 from ucred_pipeline.orchestration import crediting, judgement, reading, summary
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline_tests.conftest import FakeClock
@@ -110,6 +114,36 @@ def test_two_interleaved_runs(world: Rehearsal) -> None:
     assert (world.sandbox.http_credits, balance(world)) == ((), WEI_PER_UCRED)
 
 
+def test_a_log_that_another_run_replaced_by_an_older_copy(
+    world: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proof by a log is of that log's lines: without them it does not say that a credit never came."""
+    bought = lacks(world)
+    log, older = world.variables["UCRED_INDEXER_LOG"], world.folder / "older.log"
+    copy(log, older)
+    world.sandbox.faults.set("indexer-drop-after", account=f"acct:user:{VICTIM}", times=1)
+    world.variables["UCRED_INDEXER_LOG"] = str(older)
+    assert (world.reconcile().code, world.attempts()) == (5, {"in_doubt": 1})
+    world.later(HOUR)
+    honest = Settler.settle
+    with pipeline_of(world) as another:
+        world.variables["UCRED_INDEXER_LOG"] = log
+
+        def overtaken(settler: Settler, *evidence: Any) -> Settled:
+            reading.read_evidence(another, "b")
+            return honest(settler, *evidence)
+
+        with pipeline_of(world) as pipeline, monkeypatch.context() as patch:
+            read(pipeline, "a", logs=True)
+            patch.setattr(Settler, "settle", overtaken)
+            crediting.settle(pipeline, "a")
+
+    assert world.attempts() == {"applied": 1}
+    world.later()
+    assert (world.reconcile().code, world.sent()) == (0, world.owed())
+    assert (world.verdict(bought)[0], balance(world)) == ("credited", WEI_PER_UCRED)
+
+
 def test_a_run_that_ends_after_one_that_read_later(world: Rehearsal) -> None:
     """What the payments database was when a slow run read it does not pass for what is mirrored."""
     bought = lacks(world)
@@ -126,6 +160,58 @@ def test_a_run_that_ends_after_one_that_read_later(world: Rehearsal) -> None:
             states = set(connection.execute(select(issuances.c.state)).scalars())
 
     assert states == {"issued"}
+
+
+def test_a_payments_database_that_changes_while_two_runs_read_it(
+    world: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a slow run read of the payments database does not replace what another read after it."""
+    bought = lacks(world)
+    with pipeline_of(world) as pipeline, monkeypatch.context() as patch:
+
+        def another_run_reads_a_change() -> None:
+            change(world, bought, state="failed")
+            reading.read_issuances(pipeline, "b")
+
+        overtake(patch, "read_payments_database", another_run_reads_a_change)
+        reading.read_issuances(pipeline, "a")
+        with pipeline.ledger.read() as connection:
+            states = set(connection.execute(select(issuances.c.state)).scalars())
+
+    assert states == {"issued", "failed"}
+
+
+def test_a_log_that_grows_while_two_runs_read_it(world: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a slow run read of the log does not replace what another read after it."""
+    bought = lacks(world)
+    with pipeline_of(world) as pipeline, monkeypatch.context() as patch:
+
+        def another_run_reads_a_line() -> None:
+            world.sandbox.credit(bought, memo=f"purchase:{namespace_of(world, bought)}")
+            read(pipeline, "b", logs=True)
+
+        overtake(patch, "read_indexer_log", another_run_reads_a_line)
+        read(pipeline, "a", logs=True)
+        with pipeline.ledger.read() as connection:
+            named = select(credit_lines.c.current).where(
+                credit_lines.c.namespace == namespace_of(world, bought)
+            )
+            current = list(connection.execute(named).scalars())
+
+    assert current == [True]
+
+
+def overtake(patch: pytest.MonkeyPatch, name: str, by: Callable[[], None]) -> None:
+    """Let something happen once, between what a run reads and what it makes of it."""
+    honest, others = getattr(reading, name), [by]
+
+    def read_slowly(*arguments: Any) -> Any:
+        found = honest(*arguments)
+        if others:
+            others.pop()()
+        return found
+
+    patch.setattr(reading, name, read_slowly)
 
 
 @pytest.mark.parametrize("logs", [True, False])
