@@ -263,34 +263,45 @@ def read_balances(pipeline: Pipeline, run_id: str) -> Read:
 
 
 async def _read_balances(pipeline: Pipeline, tally: _Tally, detail: dict[str, Any]) -> None:
-    oldest = pipeline.clock.now() - timedelta(hours=pipeline.settings.rules.indexer.balance_sweep_hours)
     async with IndexerSource(pipeline.indexer(), pipeline.clock) as indexer:
         detail["build"] = str(await indexer.health())
-        audit = await indexer.audit()
-        with pipeline.ledger.read() as connection:
-            remembered = anchors(connection)
-            changed = accounts_to_read(connection, oldest, audit.state_root)
-            changed += witnesses(connection)
-            changed += [anchor.account for anchor, _ in sent_anchors(connection)]
-        wanted = sorted({*changed, *(anchor.account for anchor in remembered)})
-        read = await indexer.balances(wanted, _counted(pipeline, "balances read"))
-    remembers = _keep_balances(pipeline, read, remembered, tally)
-    detail |= {"root": read.root_after, "accounts": len(wanted), "remembers": remembers}
+        told = await _mirror_balances(pipeline, indexer, tally, detail)
+        if told:  # by what another run has learnt since this one began to ask: so it is asked once more
+            told = await _mirror_balances(pipeline, indexer, tally, detail)
+    detail["remembers"] = told is None
+    if told:
+        with pipeline.ledger.write() as connection:
+            _hold_for_a_restart(pipeline, connection, told)
+
+
+async def _mirror_balances(
+    pipeline: Pipeline, indexer: IndexerSource, tally: _Tally, detail: dict[str, Any]
+) -> str | None:
+    """Mirror the balances that may have changed and matter; say what shows that the indexer forgot."""
+    oldest = pipeline.clock.now() - timedelta(hours=pipeline.settings.rules.indexer.balance_sweep_hours)
+    audit = await indexer.audit()
+    with pipeline.ledger.read() as connection:
+        remembered = anchors(connection)
+        changed = accounts_to_read(connection, oldest, audit.state_root)
+        changed += witnesses(connection)
+        changed += [anchor.account for anchor, _ in sent_anchors(connection)]
+    wanted = sorted({*changed, *(anchor.account for anchor in remembered)})
+    read = await indexer.balances(wanted, _counted(pipeline, "balances read"))
+    detail |= {"root": read.root_after, "accounts": len(wanted)}
+    return _keep_balances(pipeline, read, remembered, tally)
 
 
 def _keep_balances(
     pipeline: Pipeline, read: BalancesRead, remembered: Sequence[Anchor], tally: _Tally
-) -> bool:
-    """Mirror the balances, unless they show that the indexer forgot: then keep what it acknowledged."""
+) -> str | None:
+    """Mirror the balances; where they show that the indexer forgot, say so and keep what it acknowledged."""
     with pipeline.ledger.write() as connection:
         told = _what_was_forgotten(pipeline, connection, read, remembered)
-        if told:
-            _hold_for_a_restart(pipeline, connection, told)
-            return False
-        tally.add(len(read.readings), mirror.store_balances(connection, read.readings))
-        told_at = {"root": read.root_after, "began_us": to_micros(read.after.began)}
-        leave_note(connection, LAST_AUDIT, told_at)
-        return True
+        if told is None:
+            tally.add(len(read.readings), mirror.store_balances(connection, read.readings))
+            told_at = {"root": read.root_after, "began_us": to_micros(read.after.began)}
+            leave_note(connection, LAST_AUDIT, told_at)
+        return told
 
 
 def _what_was_forgotten(

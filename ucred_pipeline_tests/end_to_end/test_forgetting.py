@@ -88,8 +88,9 @@ def test_a_restart_while_balances_are_read(
     assert (said.code, said.document["hold"], sent_before(world)) == (4, "indexer_forgot", 0)
 
 
+@pytest.mark.parametrize("began_s", [-1, 1], ids=["by a slow read", "by a later read"])
 def test_a_root_that_another_run_has_overtaken_shows_no_restart(
-    rehearse: Rehearse, monkeypatch: pytest.MonkeyPatch
+    rehearse: Rehearse, monkeypatch: pytest.MonkeyPatch, began_s: int
 ) -> None:
     """An indexer that held nothing when we asked has not forgotten what was credited and read after that."""
     world = rehearse(purchases=40, special_cases=False, lacking_share=1, logs=False)
@@ -100,9 +101,9 @@ def test_a_root_that_another_run_has_overtaken_shows_no_restart(
         found = await honest(source)
         if next(audits) == _AFTER_THE_BALANCES:
             world.sandbox.top_up(account, 10**18)
-            later = found.began + timedelta(seconds=1)
+            began = found.began + timedelta(seconds=began_s)
             with world.ledger() as ledger, ledger.write() as connection:
-                store_balances(connection, [BalanceReading(account, 10**18, later, "ab" * 32)])
+                store_balances(connection, [BalanceReading(account, 10**18, began, "ab" * 32)])
         return found
 
     monkeypatch.setattr(IndexerSource, "audit", audit)

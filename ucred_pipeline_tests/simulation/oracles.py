@@ -29,6 +29,7 @@ class Wrong(StrEnum):
     UNWRITTEN = "sent and not written down"
     ALONE = "sent while another may have had an effect"
     HELD = "sent under a hold"
+    ALARM = "held for a restart that was none"
     LIMIT = "sent over a limit"
     FORGOT = "sent to an indexer that forgot"
     BUILD = "sent to a build that nobody reviewed"
@@ -160,7 +161,8 @@ class Oracles:
         return counted[owed - 1 :] if len(counted) > owed else []
 
     def at_a_pause(self) -> None:
-        """Nothing is claimed at any time that is not so."""
+        """Nothing is claimed at any time that is not so, neither of a purchase nor of the indexer."""
+        self._refuse_false_alarms()
         claimed = self._claims()
         for purchase in self._outside.purchases.values():
             credits_found = self._outside.credits_of(purchase)
@@ -182,6 +184,16 @@ class Oracles:
         began = to_micros(attempt.began)
         if self._query("SELECT 1 FROM holds WHERE released IS NULL AND raised < ?", (began,)):
             self.note(Wrong.HELD, f"attempt {attempt.name} is sent under a hold")
+
+    def _refuse_false_alarms(self) -> None:
+        """An indexer that nobody restarted did not forget: whoever believes it did credits all anew.
+
+        Where customers spend it may look so, and a person must look; so it may from a restored ledger.
+        """
+        may_look_so = self._outside.profile.debits or self.is_restored
+        if self._outside.restarted is None and not may_look_so:
+            for (told,) in self._query("SELECT detail FROM holds WHERE kind = 'indexer_forgot'", ()):
+                self.note(Wrong.ALARM, f"nobody restarted the indexer, and yet {told}")
 
     def _refuse_posts_over_a_limit(self, attempt: Attempt) -> None:
         """Nothing is sent over the limit of a day, but what a person approved."""
