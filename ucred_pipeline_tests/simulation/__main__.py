@@ -12,10 +12,11 @@ from typing import Final
 from ucred_pipeline_tests.simulation.campaign import play_all, shrink
 from ucred_pipeline_tests.simulation.figures import Figures, NotToBeMerged, code_version, merged, shown
 from ucred_pipeline_tests.simulation.mutants import MUTANTS, Mutant, caught_at
-from ucred_pipeline_tests.simulation.profiles import PROFILES, named, profile_of
-from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, play
+from ucred_pipeline_tests.simulation.profiles import PROFILES, harder, named, profile_of
+from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, harder_case_of, play
 
 _TELLS_EVERY_S: Final = 5.0
+_HARDER: Final = "in more trouble: each fault many times as often as its profile says, or never"
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
         return _mutants(asked.name)
     if asked.command == "figures":
         return _merge(asked.file)
-    return _campaign(range(asked.start, asked.start + asked.seeds), asked.workers, asked.figures)
+    return _campaign(range(asked.start, asked.start + asked.seeds), asked)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", type=int, default=2000, help="how many (default 2000)")
     run.add_argument("--start", type=int, default=0, help="the first seed (default 0)")
     run.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: cores)")
-    run.add_argument(
+    kind = run.add_mutually_exclusive_group()
+    kind.add_argument("--harder", action="store_true", help=_HARDER)
+    kind.add_argument(
         "--figures",
         type=Path,
         help="keep the figures in this file, and go on from it if they are of the same code",
@@ -51,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "replay", help="play one seed again, with its trace; --shrink makes it small"
     )
     replay.add_argument("seed", type=int)
+    replay.add_argument("--harder", action="store_true", help=_HARDER)
     replay.add_argument(
         "--profile", choices=[profile.name for profile in PROFILES], help="another than its own"
     )
@@ -67,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _campaign(seeds: range, workers: int, file: Path | None) -> int:
+def _campaign(seeds: range, asked: argparse.Namespace) -> int:
+    file: Path | None = asked.figures
     figures = Figures.load(file) if file and file.exists() else Figures()
     if figures.code.keys() - {code_version()}:
         _say(
@@ -76,17 +81,19 @@ def _campaign(seeds: range, workers: int, file: Path | None) -> int:
         return 2
     missing = list(figures.missing(seeds))
     try:
-        _play(missing, workers, figures, file)
+        _play(missing, asked, figures)
     finally:
         if file:
             figures.save(file)
-    _show(figures)
+    _show(figures, "--harder" if asked.harder else "--shrink")
     return 1 if figures.failed else 0
 
 
-def _play(missing: list[int], workers: int, figures: Figures, file: Path | None) -> None:
+def _play(missing: list[int], asked: argparse.Namespace, figures: Figures) -> None:
+    file: Path | None = asked.figures
+    case = harder_case_of if asked.harder else case_of
     began = told = time.monotonic()
-    for count, outcome in enumerate(play_all(missing, workers), 1):
+    for count, outcome in enumerate(play_all(missing, asked.workers, case), 1):
         figures.add(outcome)
         if outcome.violations:
             _say(f"\nseed {outcome.seed} ({outcome.profile}): {outcome.violations[0]}")
@@ -115,16 +122,18 @@ def _merge(files: list[Path]) -> int:
     return 1 if figures.failed else 0
 
 
-def _show(figures: Figures) -> None:
+def _show(figures: Figures, how: str = "--shrink") -> None:
     _say("\n".join(shown(figures)))
     for seed in sorted(figures.failed)[:20]:
-        _say(f"replay with: python -m ucred_pipeline_tests.simulation replay {seed} --shrink")
+        _say(f"replay with: python -m ucred_pipeline_tests.simulation replay {seed} {how}")
 
 
 def _replay(asked: argparse.Namespace) -> int:
     spared = frozenset(int(number) for number in asked.spared.split(",") if number)
     mutant = next((found for found in MUTANTS if found.name == asked.mutant), None)
     profile = named(asked.profile) if asked.profile else mutant.profile if mutant else profile_of(asked.seed)
+    if asked.harder:
+        profile = harder(profile, asked.seed)
     case = replace(case_of(asked.seed), profile=profile, spared=spared, purchases=asked.purchases)
     with mutant.at_work() if mutant else nullcontext():
         if asked.shrink and play(case).violations:

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from typing import Final
@@ -13,15 +14,15 @@ from ucred_pipeline_tests.simulation.schedule import Case, Outcome, case_of, pla
 _CHUNK: Final = 25
 
 
-def play_all(seeds: Iterable[int], workers: int) -> Iterator[Outcome]:
+def play_all(seeds: Iterable[int], workers: int, case: Callable[[int], Case] = case_of) -> Iterator[Outcome]:
     """Play the schedules of seeds, over as many cores; outcomes come as they are ready, chunk by chunk."""
     waiting = iter(seeds)
     if workers == 1:
-        yield from (play(case_of(seed)) for seed in waiting)
+        yield from (play(case(seed)) for seed in waiting)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _collect_rarely) as pool:
         chunks = iter(lambda: list(islice(waiting, _CHUNK)), [])
-        for outcomes in pool.map(_play_some, chunks):
+        for outcomes in pool.map(partial(_play_some, case), chunks):
             yield from outcomes
 
 
@@ -31,8 +32,8 @@ def _collect_rarely() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def _play_some(seeds: list[int]) -> list[Outcome]:
-    return [play(case_of(seed)) for seed in seeds]
+def _play_some(case: Callable[[int], Case], seeds: list[int]) -> list[Outcome]:
+    return [play(case(seed)) for seed in seeds]
 
 
 def shrink(case: Case, player: Callable[[Case], Outcome] = play) -> Case:

@@ -1,7 +1,11 @@
 """What goes wrong, and how often: each profile is one kind of installation in one kind of trouble."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from random import Random
 from typing import Any, Final
+
+#: How many times as often a trouble comes in a harder schedule; some troubles stay away.
+_TIMES: Final = (0, 1, 3, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,6 @@ PROFILES: Final = (
         restart=0.1,
         clock_step=0.1,
         line_late=0.2,
-        line_lost=0.03,
         restored=0.1,
     ),
 )
@@ -83,6 +86,20 @@ PROFILES: Final = (
 def profile_of(seed: int) -> Profile:
     """Each seed has its profile, in turn."""
     return PROFILES[seed % len(PROFILES)]
+
+
+def harder(profile: Profile, seed: int) -> Profile:
+    """The same installation in more trouble: each rate many times its own, or nothing, by the seed.
+
+    What takes two coincidences comes hundreds of times as often.
+    """
+    dice = Random(f"harder {seed}")
+    rates: dict[str, Any] = {
+        name: min(1.0, rate * dice.choice(_TIMES))
+        for name, rate in asdict(profile).items()
+        if isinstance(rate, float)
+    }
+    return replace(profile, **rates)
 
 
 def named(name: str) -> Profile:

@@ -10,7 +10,7 @@ from ucred_pipeline_tests.simulation.memory import SimulatedLedger, the_ledger
 from ucred_pipeline_tests.simulation.network import Network
 from ucred_pipeline_tests.simulation.oracles import Oracles, Wrong
 from ucred_pipeline_tests.simulation.outside import Outside
-from ucred_pipeline_tests.simulation.profiles import Profile, profile_of
+from ucred_pipeline_tests.simulation.profiles import Profile, harder, profile_of
 from ucred_pipeline_tests.simulation.stage import Process, Stage
 
 #: In every so many schedules nothing is cut short: the real judge judges, over the real connection.
@@ -61,6 +61,11 @@ class Case:
 def case_of(seed: int) -> Case:
     """Give the schedule of a seed."""
     return Case(seed, profile_of(seed), really=seed % _REALLY_EVERY == 0)
+
+
+def harder_case_of(seed: int) -> Case:
+    """Give the schedule of a seed in more trouble than its profile has."""
+    return Case(seed, harder(profile_of(seed), seed))
 
 
 def play(case: Case) -> Outcome:

@@ -8,7 +8,7 @@ from ucred_pipeline_tests.simulation.campaign import shrink
 from ucred_pipeline_tests.simulation.figures import Tally
 from ucred_pipeline_tests.simulation.mutants import MUTANTS
 from ucred_pipeline_tests.simulation.profiles import PROFILES, Profile, named
-from ucred_pipeline_tests.simulation.schedule import Case, case_of, play
+from ucred_pipeline_tests.simulation.schedule import Case, case_of, harder_case_of, play
 
 #: Together 2,000 seeds and more, in parts of which each is a test of its own.
 _PARTS = 42
@@ -23,6 +23,15 @@ def test_no_schedule_violates_an_oracle(part: int) -> None:
     assert {outcome.seed: outcome.violations for outcome in outcomes if outcome.violations} == {}
     assert sum(outcome.posts for outcome in outcomes) > 0
     assert any(outcome.faults for outcome in outcomes)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_no_harder_schedule_violates_an_oracle(part: int) -> None:
+    """Nor does it where each trouble comes many times as often as its profile says, or never."""
+    outcomes = [play(harder_case_of(seed)) for seed in range(part * 24, (part + 1) * 24)]
+
+    assert {outcome.seed: outcome.violations for outcome in outcomes if outcome.violations} == {}
+    assert sum(outcome.posts for outcome in outcomes) > 0
 
 
 def test_a_copy_from_before_a_new_epoch_knows_nothing_of_it() -> None:
