@@ -344,7 +344,10 @@ MUTANTS: Final = (
         "no_quiescence", "absence counts only after the quiescence", _LATE, 150,
         lambda: _rules_with(quiescence=timedelta(0)),
     ),
-    Mutant("no_deadline", "a process that was held up does not send", _PAUSING, 300, _no_deadline),
+    Mutant(
+        "no_deadline", "a process that was held up does not send", replace(_PAUSING, pause=0.25), 300,
+        _no_deadline,
+    ),
     Mutant("no_fence", "sending is fenced", _PAUSING, 150, _unfenced),
     Mutant("no_grace", "the payments API has its time", named("busy_logs"), 30, _no_grace),
     Mutant("no_memory", "an indexer that forgot is sent nothing", named("restarts"), 60, _no_memory),
