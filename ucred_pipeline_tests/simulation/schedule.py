@@ -172,7 +172,8 @@ class _Schedule:
         moving = "('planned', 'claimed', 'sending', 'in_doubt', 'quarantined')"
         waits = self._oracles._query(f"SELECT 1 FROM corrections WHERE state IN {moving}", ())
         undecided = "verdict IS NULL OR verdict IN ('pending', 'lacking', 'in_doubt')"
-        open_ones = self._oracles._query(f"SELECT 1 FROM purchases WHERE {undecided}", ())
+        is_open = f"{undecided} OR reason = 'balance_outdated'"  # the next run reads the balance
+        open_ones = self._oracles._query(f"SELECT 1 FROM purchases WHERE {is_open}", ())
         return not waits and not open_ones
 
     def _support(self) -> None:
