@@ -227,8 +227,9 @@ def read_issuances(pipeline: Pipeline, run_id: str) -> Read:
     """Read the payments API's records and certificates, as they stood at one moment."""
     url = pipeline.settings.require("PAYMENTS_DATABASE_URL")
     with _Log(pipeline, run_id, Source.PAYMENTS_DATABASE).reading() as (tally, detail):
-        while not _mirror_issuances(pipeline, url, tally, detail):
-            pipeline.progress("issuances read again, because another run read them meanwhile", 0)
+        mirrored = False
+        while not mirrored:
+            mirrored = _mirror_issuances(pipeline, url, tally, detail)
         pipeline.progress("issuances read", tally.rows)
     return _last(pipeline, Source.PAYMENTS_DATABASE, run_id)
 
@@ -330,8 +331,9 @@ def read_evidence(pipeline: Pipeline, run_id: str) -> list[Read]:
     reads = []
     if environment.ucred_indexer_log:
         with _Log(pipeline, run_id, Source.INDEXER_LOG).reading() as (tally, detail):
-            while not _mirror_indexer_log(pipeline, environment.ucred_indexer_log, tally, detail):
-                pipeline.progress("log of the indexer read again, because another run read it meanwhile", 0)
+            mirrored = False
+            while not mirrored:
+                mirrored = _mirror_indexer_log(pipeline, environment.ucred_indexer_log, tally, detail)
         reads.append(_last(pipeline, Source.INDEXER_LOG, run_id))
     else:
         with pipeline.ledger.write() as connection:
