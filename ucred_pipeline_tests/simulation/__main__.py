@@ -85,7 +85,7 @@ def _campaign(seeds: range, asked: argparse.Namespace) -> int:
     finally:
         if file:
             figures.save(file)
-    _show(figures, "--harder" if asked.harder else "--shrink")
+    _show(figures, "--harder --shrink" if asked.harder else "--shrink")
     return 1 if figures.failed else 0
 
 
