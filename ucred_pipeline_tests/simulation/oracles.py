@@ -188,9 +188,11 @@ class Oracles:
     def _refuse_false_alarms(self) -> None:
         """An indexer that nobody restarted did not forget: whoever believes it did credits all anew.
 
-        Where customers spend it may look so, and a person must look; so it may from a restored ledger.
+        Where customers spend it may look so, and a person must look; so it may from a restored ledger, and
+        where a clock is wrong: what was read after an audit then counts as read before it.
         """
-        may_look_so = self._outside.profile.debits or self.is_restored
+        clock_faults = {"clock_step", "clock_wrong"} & self._outside.fate.struck.keys()
+        may_look_so = self._outside.profile.debits or self.is_restored or clock_faults
         if self._outside.restarted is None and not may_look_so:
             for (told,) in self._query("SELECT detail FROM holds WHERE kind = 'indexer_forgot'", ()):
                 self.note(Wrong.ALARM, f"nobody restarted the indexer, and yet {told}")
