@@ -220,11 +220,13 @@ def _others_of_ours(connection: Connection, doubt: Attempt) -> tuple[list[Credit
 
     One that began after the doubt is surely later than its root. One that ended before it by more than the
     reads before a request can take is surely earlier; whatever lies between, and other doubts, is perhaps.
+    Those of its own account are all earlier, as no two of an account are under way at once: to take one for
+    perhaps later would let a gift that is worth both pass for the doubtful one.
     """
     a = attempts.c
     chosen = select(a.correction, a.number, a.account, a.amount, a.state, a.began, a.finished).where(
         a.state.in_(sorted(LIVE_ATTEMPT)),
-        a.correction != doubt.correction,
+        a.account != doubt.account,
         a.finished.is_(None) | (a.finished > doubt.began - _READS_TAKE),
     )
     since: list[Credited] = []

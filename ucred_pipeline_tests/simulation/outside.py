@@ -205,5 +205,10 @@ class Outside:
 
 
 _OLD_S: Final = 7200
-#: Never exactly what a purchase earns, nor several of them: see the assumptions in docs/safety.md.
-_TOP_UPS: Final = (2 * WEI_PER_UCRED // 5, 3 * WEI_PER_UCRED, 5 * WEI_PER_UCRED + 1)
+#: Never exactly what one purchase earns, nor that bit by bit: see the assumptions in docs/safety.md.
+_TOP_UPS: Final = (
+    2 * WEI_PER_UCRED // 5,
+    2 * WEI_PER_UCRED,
+    3 * WEI_PER_UCRED,
+    5 * WEI_PER_UCRED + 1,
+)
