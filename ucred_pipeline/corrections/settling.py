@@ -58,6 +58,10 @@ class LogProof:
     lives: int
 
 
+#: Reads what the log is proved to cover, within the transaction that reads its lines.
+ReadsProof = Callable[[Connection], LogProof | None]
+
+
 @dataclass(frozen=True, slots=True)
 class KnownState:
     """Every balance that the indexer has, which its `root`, read at `audited`, proves."""
@@ -93,7 +97,7 @@ class Settler:
         self._clock = clock
         self._rules = rules
 
-    def settle(self, proof: Callable[[Connection], LogProof | None]) -> Settled:
+    def settle(self, proof: ReadsProof) -> Settled:
         """Settle what can be settled, and put before a person what has waited too long.
 
         What the log is proved to cover is asked anew for each doubt, beside its lines: another run may have
@@ -108,10 +112,7 @@ class Settler:
         return Settled(applied, not_applied, len(doubts) - applied - not_applied)
 
     def _settle_one(
-        self,
-        found: Correction,
-        proof: Callable[[Connection], LogProof | None],
-        known: KnownState | None,
+        self, found: Correction, proof: ReadsProof, known: KnownState | None
     ) -> Conclusion | None:
         with self._ledger.write() as connection:
             attempt = live_attempt(connection, found.id)

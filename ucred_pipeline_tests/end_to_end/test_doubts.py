@@ -127,6 +127,22 @@ def test_the_state_root_settles_a_doubt_without_a_log(
     assert world.sent() == {owed.namespace: 1}
 
 
+def test_a_gift_that_is_worth_two_corrections_is_not_the_doubtful_one(rehearse: Rehearse) -> None:
+    """What an account was credited before a doubt is no part of what it rose by since: a person decides."""
+    world, owed = one_lacks(rehearse, logs=False)
+    world.sandbox.purchase("lacking_indexer_down", email=owed.account.removeprefix("acct:user:"), age=2 * DAY)
+    world.sandbox.faults.set("indexer-drop-before", account=owed.account, times=1, skip=1)
+    assert world.reconcile().code == 5
+    assert world.attempts() == {"applied": 1, "in_doubt": 1}
+    world.sandbox.top_up(owed.account, 2 * WEI_PER_UCRED)
+
+    for _ in range(3):
+        world.later(timedelta(minutes=30))
+        world.reconcile()
+
+    assert world.attempts() == {"applied": 1, "in_doubt": 1}
+
+
 def test_balances_with_other_writers_prove_only_that_nothing_came(rehearse: Rehearse) -> None:
     """Where others credit as well, a balance that did not rise shows that the credit did not happen."""
     world, owed = one_lacks(rehearse, logs=False)

@@ -206,9 +206,4 @@ class Outside:
 
 _OLD_S: Final = 7200
 #: Never exactly what one purchase earns, nor that bit by bit: see the assumptions in docs/safety.md.
-_TOP_UPS: Final = (
-    2 * WEI_PER_UCRED // 5,
-    2 * WEI_PER_UCRED,
-    3 * WEI_PER_UCRED,
-    5 * WEI_PER_UCRED + 1,
-)
+_TOP_UPS: Final = (2 * WEI_PER_UCRED // 5, 3 * WEI_PER_UCRED, 5 * WEI_PER_UCRED + 1)

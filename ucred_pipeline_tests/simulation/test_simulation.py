@@ -57,6 +57,12 @@ def test_an_acknowledgement_of_a_state_that_forgot_is_a_doubt() -> None:
     assert play(Case(119_886, named("restarts_on_balances"))).violations == []
 
 
+@pytest.mark.parametrize("seed", [241_220, 248_060])
+def test_a_gift_of_several_ucred_settles_no_doubt(seed: int) -> None:
+    """A top-up of three UCRED passed for two earlier corrections and a doubtful one, which was lost."""
+    assert play(Case(seed, named("gappy_logs"))).violations == []
+
+
 def test_a_restored_ledger_may_name_a_purchase_again() -> None:
     """A copy does not know what was credited, and balances alone do not say for which purchase it was.
 
