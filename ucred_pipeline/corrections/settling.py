@@ -184,9 +184,14 @@ class Settler:
         )
 
     def _is_quiet(self, connection: Connection, attempt: Attempt) -> bool:
-        """Whether nothing was due on the account by the payments API, neither then nor since."""
-        return attempt.account_quiet and account_is_quiet(
-            connection, attempt.account, attempt.began - self._rules.grace
+        """Whether nobody else is known to have credited the account, or to have been about to.
+
+        Nothing was due by the payments API, neither then nor since, and no line of the log is another's.
+        """
+        return (
+            attempt.account_quiet
+            and account_is_quiet(connection, attempt.account, attempt.began - self._rules.grace)
+            and not _others_lines(connection, attempt)
         )
 
 
@@ -248,6 +253,14 @@ def _lines(connection: Connection, attempt: Attempt) -> int:
         (c.correction == attempt.correction) & (c.attempt == attempt.number) & (c.account == attempt.account)
     )
     return len(connection.execute(select(c.key).where(c.current, named)).all())
+
+
+def _others_lines(connection: Connection, attempt: Attempt) -> bool:
+    """Whether the log, though it may have gaps, shows a credit by another since we looked at the account."""
+    c = credit_lines.c
+    since = c.at > attempt.began - _READS_TAKE
+    chosen = select(c.key).where(c.current, c.account == attempt.account, c.correction.is_(None), since)
+    return connection.execute(chosen.limit(1)).first() is not None
 
 
 def _same_life(connection: Connection, root_before: str, proof: LogProof) -> bool:

@@ -319,6 +319,17 @@ def test_an_account_with_a_young_certificate_is_not_quiet(world: World, due: tim
     assert read_twice(world) == OPEN
 
 
+@pytest.mark.parametrize("late, settled", [(A_SECOND, OPEN), (-timedelta(hours=1), APPLIED)])
+def test_what_the_log_says_another_gave_is_not_ours(world: World, late: timedelta, settled: Settled) -> None:
+    """A line by somebody else since the look at the account explains its rise, in a log with gaps as well."""
+    attempt = doubt(world, Fault.LOST_REQUEST)
+    world.indexer.balances[attempt.account] = UCRED
+    log(world, line_of(attempt, at=attempt.began + late, memo="goodwill"))
+    world.clock.advance(LATE)
+
+    assert settled == read_twice(world)
+
+
 def test_an_account_that_was_not_quiet_stays_so(world: World) -> None:
     """What was still within its grace when the request left is remembered by the attempt."""
     world.lack(1)
