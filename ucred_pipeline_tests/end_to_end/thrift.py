@@ -56,7 +56,7 @@ def thrifty_ledgers() -> Iterator[None]:
 
 
 class _Events(InMemoryEventLogStorage):
-    """What was made, in memory; of steps nobody asks here, and to write them takes a quarter of a run.
+    """What was made, in memory; of steps nobody asks here, and to write them takes a tenth of a command.
 
     Connections are used again: to make one takes longer than an event.
     """
