@@ -2,9 +2,12 @@
 
 A write transaction is exclusive from its first statement on both databases (`BEGIN IMMEDIATE`; an
 advisory lock), so that what it read is still true when it commits. SQLite keeps a write-ahead log
-and syncs fully: a row that was committed before a request left is there after a power cut.
+and syncs fully, and PostgreSQL may not be told to commit without a sync: a row that was committed before
+a request left is there after a power cut. No call waits for longer than the quiescence of a request: what
+waits for the lock gives up after a minute, and so does a connection whose other end is gone.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +103,7 @@ class Ledger:
         with self._engine.connect() as connection, connection.begin():
             _begin(connection, _WRITING)
             yield connection
+            _must_be_open(connection)
 
     def _migrate(self) -> None:
         with self.read() as connection:
@@ -137,6 +141,19 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 def _begin(connection: Connection, first: Mapping[str, str]) -> None:
     """Open the transaction here: an event of the engine would cost each of its statements."""
     connection.exec_driver_sql(first[connection.dialect.name])
+
+
+def _must_be_open(connection: Connection) -> None:
+    """Refuse to go on with what SQLite has rolled back by itself, which its driver does not tell.
+
+    It does so where its disk is full or fails; see https://www.sqlite.org/lang_transaction.html.
+    """
+    raw = connection.connection.driver_connection
+    if isinstance(raw, sqlite3.Connection) and not raw.in_transaction:
+        raise LedgerUnusable(
+            "UCRED_DATABASE_URL: SQLite gave up a transaction by itself, as it does when its disk is full or "
+            "fails; nothing goes on as if it were kept. See to the disk, then run again."
+        )
 
 
 def version_of(connection: Connection) -> str | None:

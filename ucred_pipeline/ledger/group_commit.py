@@ -1,7 +1,7 @@
 """Puts the writes that are ready at the same time into one transaction: the disk is synced once for all.
 
 What a write is told is on disk, as if it had been alone. Each is a part of its own: one that is refused
-leaves the others as they are.
+leaves the others as they are. Where the database itself fails, all fail: it may have rolled back the whole.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 T = TypeVar("T")
 
@@ -82,6 +83,10 @@ def _outcome(work: Callable[[Writes], Any], part: Part) -> Any:
     """Give what the work returns, or the refusal that it raises; only that part is undone."""
     try:
         return work(part)
+    except IntegrityError as refusal:
+        return refusal
+    except (SQLAlchemyError, MemoryError):
+        raise
     except Exception as refusal:  # noqa: BLE001 - it is raised where the work came from
         return refusal
 

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, event, func, insert, select
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.group_commit import GroupCommit, Writes
 from ucred_pipeline.ledger.schema import notes
 
@@ -110,3 +111,57 @@ def test_a_leader_that_is_cancelled_leaves_the_way_free(counting: CountingLedger
 
     assert asyncio.run(cancelled_and_next()) == 1
     assert counting.names() == ["b"]
+
+
+async def fill_the_disk(ledger: Ledger, names: str) -> list[int | BaseException]:
+    """Leave notes, and amid them one that is larger than what is left on the disk."""
+    commits = GroupCommit(ledger)
+    told = (commits.write(partial(leave, name=name * (10**7 if name == "#" else 1))) for name in names)
+    return await asyncio.gather(*told, return_exceptions=True)
+
+
+def test_a_transaction_that_sqlite_gave_up_is_told_to_nobody(sqlite_ledger: Ledger) -> None:
+    """Where SQLite rolls everything back as one write met a full disk, none goes on as if it were kept."""
+    with sqlite_ledger.read() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    event.listen(
+        sqlite_ledger._engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count={pages + 9}")
+    )
+    sqlite_ledger.close()
+
+    told = asyncio.run(fill_the_disk(sqlite_ledger, "ab#cd"))
+
+    assert [type(outcome) for outcome in told] == [OperationalError] * 5
+    assert CountingLedger(sqlite_ledger).names() == []
+    assert asyncio.run(fill_the_disk(sqlite_ledger, "e")) == [1]
+
+
+def test_what_was_rolled_back_unseen_is_refused(sqlite_ledger: Ledger) -> None:
+    """A transaction that is open no more when it should be kept is an error, not a success."""
+
+    def lose() -> None:
+        with sqlite_ledger.write() as connection:
+            connection.execute(insert(notes).values(name="a", value=None))
+            connection.connection.driver_connection.execute("ROLLBACK")  # type: ignore[union-attr]
+
+    with pytest.raises(LedgerUnusable, match="gave up"):
+        lose()
+
+    assert CountingLedger(sqlite_ledger).names() == []
+
+
+def test_a_connection_that_breaks_is_told_to_all(postgresql_url: str) -> None:
+    """Where PostgreSQL ends the connection amid a group, no task goes on as if its write were kept."""
+
+    def break_off(writes: Writes) -> int:
+        with writes.write() as connection:
+            return connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())").rowcount
+
+    async def group(ledger: Ledger) -> list[int | BaseException]:
+        commits = GroupCommit(ledger)
+        works = (partial(leave, name="a"), break_off, partial(leave, name="b"))
+        return await asyncio.gather(*(commits.write(work) for work in works), return_exceptions=True)
+
+    with Ledger.open(postgresql_url) as ledger:
+        assert [type(outcome) for outcome in asyncio.run(group(ledger))] == [OperationalError] * 3
+        assert CountingLedger(ledger).names() == []
