@@ -35,7 +35,22 @@ _PRAGMAS: Final = (
 _READING: Final = {"sqlite": "BEGIN", "postgresql": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"}
 _WRITING: Final = {
     "sqlite": "BEGIN IMMEDIATE",
-    "postgresql": f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})",
+    # Whatever the server's defaults are: it sees what was committed while it waited, for a minute, and syncs.
+    "postgresql": f"""
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+        SET LOCAL lock_timeout = '60s';
+        SELECT set_config('synchronous_commit', 'on', true)
+            WHERE current_setting('synchronous_commit') = 'off';
+        SELECT pg_advisory_xact_lock({_WRITER_LOCK})
+    """,
+}
+#: How PostgreSQL's other end is found to be gone, in seconds; `tcp_user_timeout` is in milliseconds.
+_CONNECTING: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
 }
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
@@ -115,7 +130,8 @@ class Ledger:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), hide_parameters=True)
+        chosen = parsed.set(drivername="postgresql+psycopg", query=_CONNECTING | dict(parsed.query))
+        return create_engine(chosen, hide_parameters=True)
     in_memory = parsed.database in {None, "", ":memory:"}
     if not in_memory and not Path(str(parsed.database)).parent.is_dir():
         raise LedgerUnusable(

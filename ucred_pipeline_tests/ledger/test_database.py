@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
+from time import sleep
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import URL, insert, inspect, select, text
+from sqlalchemy import URL, insert, inspect, make_url, select, text
 
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.errors import LedgerUnusable
@@ -237,3 +238,34 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     assert "cannot be reached" in str(caught.value)
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_write_does_as_it_must_whatever_the_server_is_set_to(postgresql_url: str, isolation: str) -> None:
+    """On PostgreSQL a write sees what was committed while it waited, waits a minute at most, and syncs."""
+    escaped = isolation.replace(" ", "\\ ")
+    settings = f"-c default_transaction_isolation={escaped} -c synchronous_commit=off"
+    url = make_url(postgresql_url).update_query_dict({"options": settings})
+    shown = ("transaction_isolation", "synchronous_commit", "lock_timeout")
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with Ledger.open(url.render_as_string(hide_password=False)) as ledger, ThreadPoolExecutor() as others:
+
+        def look() -> tuple[object, list[object]]:
+            with ledger.write() as connection:
+                told = [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in shown]
+                return note(connection, "seen"), told
+
+        with ledger.write() as connection:
+            seen = others.submit(look)
+            while not connection.exec_driver_sql(waiting).scalar():
+                sleep(0.01)
+            leave_note(connection, "seen", 1)
+
+        assert seen.result() == (1, ["read committed", "on", "1min"])
+
+
+def test_a_stricter_commit_is_left_as_it_is(postgresql_url: str) -> None:
+    """Who asks that a standby has applied each commit gets it."""
+    url = make_url(postgresql_url).update_query_dict({"options": "-c synchronous_commit=remote_apply"})
+    with Ledger.open(url.render_as_string(hide_password=False)) as ledger, ledger.write() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "remote_apply"
