@@ -40,6 +40,10 @@ metadata: Final = MetaData(
 )
 
 
+#: SQLite's tables were made with a limit that it ignores.
+_A_PERSONS_REASON: Final = Text().with_variant(String(64), "sqlite")
+
+
 def _among(column: str, states: frozenset[str]) -> str:
     listed = ", ".join(f"'{state}'" for state in sorted(states))
     return f"{column} IN ({listed})"
@@ -269,7 +273,7 @@ corrections = Table(
     Column("account", Text, nullable=False),
     Column("amount", Wei, nullable=False),
     Column("state", String(16), nullable=False, index=True),
-    Column("reason", String(64), nullable=False),
+    Column("reason", _A_PERSONS_REASON, nullable=False),
     Column("plan", String(64), ForeignKey("plans.hash")),
     Column("created", Moment, nullable=False),
     Column("changed", Moment, nullable=False),
