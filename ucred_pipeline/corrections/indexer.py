@@ -7,7 +7,7 @@ nothing is ever sent again. No retries, no redirects, no proxy from the environm
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,7 +113,7 @@ class HttpIndexerDoor:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["HttpIndexerConnection"]:
         """Open one connection, which is not shared and not replaced."""
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
         transport = httpx.AsyncHTTPTransport(
             verify=_certificates(), retries=0, limits=limits, trust_env=False
         )
@@ -155,13 +155,14 @@ class HttpIndexerConnection:
     async def probe_token(self) -> Reply:
         """Send an amount that does not parse: 400 proves the token, 401 refuses it."""
         try:
-            return await self._post("acct:recon:probe", _NO_AMOUNT, "probe", None)
+            return await self._post("acct:recon:probe", _NO_AMOUNT, "probe", {}, {})
         except (NeverLeft, NoReply) as error:
             raise IndexerUnreachable("the indexer did not answer the probe of the token") from error
 
     async def credit(self, credit: Credit, idempotency_key: str) -> Reply:
-        """Send one credit, once."""
-        return await self._post(credit.account, str(credit.amount), credit.memo, idempotency_key)
+        """Send one credit, once, on the connection that was looked at."""
+        key, watched = {"Idempotency-Key": idempotency_key}, {"trace": _open_no_other}
+        return await self._post(credit.account, str(credit.amount), credit.memo, key, watched)
 
     async def _read(self, path: str) -> tuple[Any, str | None]:
         try:
@@ -173,21 +174,35 @@ class HttpIndexerConnection:
             raise IndexerUnreachable(f"the indexer's {place}: {type(error).__name__}") from None
         raise IndexerUnreachable(f"the indexer's {path.partition('?')[0]} answered {answer.status_code}")
 
-    async def _post(self, account: str, amount: str, memo: str, key: str | None) -> Reply:
+    async def _post(
+        self, account: str, amount: str, memo: str, headers: Mapping[str, str], watched: dict[str, Any]
+    ) -> Reply:
         told = {"asset": UCRED, "account": account, "amount_wei": amount, "memo": memo}
         body = orjson.dumps(told | {"operator_token": self._door.token})
-        headers = {"Content-Type": "application/json"} | ({"Idempotency-Key": key} if key else {})
         timeout = httpx.Timeout(self._door.credit_timeout_s, connect=self._door.read_timeout_s)
         try:
             async with asyncio.timeout(self._door.read_timeout_s + self._door.credit_timeout_s):
                 answer = await self._client.post(
-                    f"{self._door.address}/admin/credit", content=body, headers=headers, timeout=timeout
+                    f"{self._door.address}/admin/credit",
+                    content=body,
+                    headers={"Content-Type": "application/json", **headers},
+                    timeout=timeout,
+                    extensions=watched,
                 )
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise NeverLeft(type(error).__name__) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise NoReply(type(error).__name__) from None
         return Reply(answer.status_code, answer.content)
+
+
+async def _open_no_other(event: str, _: Mapping[str, Any]) -> None:
+    """Let nothing leave on another connection than the one that was looked at: another build may answer.
+
+    httpcore tells what it is about to do, and opens a connection anew where the old one was closed.
+    """
+    if event.startswith("connection."):
+        raise NeverLeft("the connection that was looked at is closed")
 
 
 @cache

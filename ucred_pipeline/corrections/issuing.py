@@ -195,6 +195,7 @@ class Issuer:
         with self._ledger.read() as connection:
             anchor = epoch_anchor(current_epoch(connection), token_hex(8))
         async with self._door.open() as indexer:
+            self._rules.gates.check_sight(await indexer.look())
             await self._write(lambda book: book.begin_anchor(anchor))
             answer = await self._post(indexer, anchor, anchor.account, anchor.amount)
         if answer.new_balance != anchor.amount:

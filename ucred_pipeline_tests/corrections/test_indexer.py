@@ -3,9 +3,11 @@
 import asyncio
 import json
 import socket
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Final, TypeVar
 
 import pytest
@@ -97,16 +99,26 @@ def through(
     return asyncio.run(run())
 
 
-def credit(connection: HttpIndexerConnection) -> Awaitable[Reply]:
-    """Send one credit."""
-    return connection.credit(ATTEMPT, "a-key")
+async def credit(connection: HttpIndexerConnection) -> Reply:
+    """Read a balance, and send one credit on the same connection."""
+    await connection.balance("a")
+    return await connection.credit(ATTEMPT, "a-key")
+
+
+def reading(handler: Handler) -> Handler:
+    """Answer what is read, and leave credits to a handler."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await handler(request) if request.method == "POST" else web.json_response([])
+
+    return answer
 
 
 def test_a_credit_is_one_whole_request() -> None:
     """Account, amount and memo arrive byte for byte, with a length and a key; the token is in the body."""
     server = Recorder(document({"success": True}))
 
-    reply = through(server, credit)
+    reply = through(reading(server), credit)
 
     assert (reply.status, json.loads(reply.body)) == (200, {"success": True})
     ((method, path, headers, body),) = server.requests
@@ -130,7 +142,7 @@ def test_a_whole_answer_is_given_as_it_is(code: int) -> None:
     """Whatever the status, what it proves is for others to say; it is asked for once."""
     server = Recorder(status(code, "some text", Retry_After="1"))
 
-    assert through(server, credit) == Reply(code, b"some text")
+    assert through(reading(server), credit) == Reply(code, b"some text")
     assert len(server.requests) == 1
 
 
@@ -139,7 +151,7 @@ def test_no_redirect_is_followed(code: int) -> None:
     """A redirect is an answer, and the credit does not go on to where it points."""
     server = Recorder(status(code, "elsewhere", Location="/admin/credit"))
 
-    assert through(server, credit).status == code
+    assert through(reading(server), credit).status == code
     assert len(server.requests) == 1
 
 
@@ -149,7 +161,7 @@ def test_what_breaks_off_has_no_reply_and_is_not_sent_again(handler: Handler) ->
     server = Recorder(handler)
 
     with pytest.raises(NoReply):
-        through(server, credit)
+        through(reading(server), credit)
 
     assert len(server.requests) == 1
 
@@ -160,13 +172,13 @@ def test_a_time_out_has_no_reply_and_is_not_sent_again(handler: Handler) -> None
     server = Recorder(handler)
 
     with pytest.raises(NoReply):
-        through(server, credit, read_timeout_s=0.1, credit_timeout_s=0.3)
+        through(reading(server), credit, read_timeout_s=0.1, credit_timeout_s=0.3)
 
     assert len(server.requests) == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_no_second_credit() -> None:
-    """Where the server ends the connection after a read, the credit still arrives once."""
+def test_no_credit_leaves_on_another_connection_than_was_looked_at() -> None:
+    """Where the server ends the connection after a read, another may answer: the credit does not leave."""
     arrived: list[str] = []
 
     async def closing(request: web.Request) -> web.StreamResponse:
@@ -175,13 +187,31 @@ def test_a_connection_that_was_closed_meanwhile_is_no_second_credit() -> None:
         response.force_close()
         return response
 
-    async def read_and_credit(connection: HttpIndexerConnection) -> Reply:
+    with pytest.raises(NeverLeft, match="closed"):
+        through(closing, credit)
+
+    assert arrived == ["/balances"]
+
+
+def test_a_connection_is_kept_however_long_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait for the ledger between the look and the credit does not make the client open another one."""
+    ports: list[int] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        ports.append(request.transport.get_extra_info("peername")[1])
+        return web.json_response([])
+
+    async def read_wait_and_credit(connection: HttpIndexerConnection) -> Reply:
         await connection.balance("a")
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+        monkeypatch.setattr("httpcore._async.http11.time", later)
         return await connection.credit(ATTEMPT, "a-key")
 
-    through(closing, read_and_credit)
+    through(answer, read_wait_and_credit)
 
-    assert arrived == ["/balances", "/admin/credit"]
+    assert len(ports) == 2
+    assert len(set(ports)) == 1
 
 
 def closed_port() -> int:
@@ -198,7 +228,7 @@ def test_a_refused_connection_never_left() -> None:
     async def run() -> None:
         async with door_to(f"http://127.0.0.1:{closed_port()}").open() as connection:
             with pytest.raises(NeverLeft):
-                await credit(connection)
+                await connection.credit(ATTEMPT, "a-key")
             with pytest.raises(IndexerUnreachable):
                 await connection.probe_token()
             with pytest.raises(IndexerUnreachable, match="/health"):
@@ -213,7 +243,7 @@ def test_a_proxy_of_the_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("NO_PROXY", "")
 
-    assert through(document({}), credit).status == 200
+    assert through(reading(document({})), credit).status == 200
 
 
 @pytest.mark.parametrize("account", [STRANGE, "acct:user:a+b@x.com", "acct:user:a b@x.com", "A@x", "100%25"])
