@@ -146,8 +146,14 @@ def purchase_of(
         issued_rows=len(certificates),
         created=_created(found),
         issued=issued,
-        due_since=issued or (payment.paid if payment else None),
+        due_since=_due_since(issued, payment),
     )
+
+
+def _due_since(issued: datetime | None, payment: Payment | None) -> datetime | None:
+    """When it was certified, or else paid; no certificate is older than its payment, whatever it says."""
+    known = [moment for moment in (issued, payment.paid if payment else None) if moment]
+    return max(known, default=None)
 
 
 def _is_foreign(found: Sources) -> bool:

@@ -342,3 +342,14 @@ def test_a_rule_that_changed(verdict: Verdict | None, *, corrected: bool) -> Non
     expected = old if keeps else purchase()
     assert (expected.entitlement, expected.rule) == (found.entitlement, found.rule)
     assert not found.moved
+
+
+@pytest.mark.parametrize("off", [timedelta(minutes=-35), timedelta(), timedelta(minutes=35)])
+def test_no_certificate_is_older_than_its_payment(off: timedelta) -> None:
+    """A payments API whose clock is slow shortens nobody's grace: the payment's own time is Stripe's."""
+    known = PAYMENT.paid
+    assert known is not None
+
+    found = purchase(issuances=[issued(issued=known + off)])
+
+    assert found.due_since == known + max(off, timedelta())
