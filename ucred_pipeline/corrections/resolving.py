@@ -1,6 +1,6 @@
 """A person settles what the evidence cannot: a doubt, or a purchase whose evidence contradicts itself."""
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import CorrectionState
 from ucred_pipeline.domain.judging_frames import Decision
@@ -9,11 +9,10 @@ from ucred_pipeline.ledger.breaks import Break
 from ucred_pipeline.ledger.correction_rows import corrections_of, live_attempt
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.history import Entry, record
+from ucred_pipeline.ledger.decisions import keep_decision
 from ucred_pipeline.ledger.mirror import mark_groups
 from ucred_pipeline.ledger.purchases import find_purchase, mirrored_balance
-from ucred_pipeline.ledger.safety import Signed, current_epoch
-from ucred_pipeline.ledger.schema import decisions
+from ucred_pipeline.ledger.safety import Signed
 
 _DOUBTS = (CorrectionState.IN_DOUBT, CorrectionState.QUARANTINED)
 
@@ -66,13 +65,7 @@ def _resolve_doubt(
 
 def _decide(connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
     seen = mirrored_balance(connection, found.account) if found.account else None
-    row = {"payment_intent": found.payment_intent, "epoch": current_epoch(connection), "decision": decision}
-    row |= {"balance": seen}
-    connection.execute(
-        insert(decisions).values(**row, at=signed.at, actor=signed.actor, reason=signed.reason)
-    )
-    told = {"decision": decision, "reason": signed.reason}
-    record(connection, Entry(signed.at, signed.actor, f"purchase:{found.payment_intent}", "decided", told))
+    keep_decision(connection, found.payment_intent, decision, seen, signed)
     purchase = find_purchase(connection, found.payment_intent)
     if purchase is not None:
         mark_groups(connection, [purchase.judged_with])

@@ -5,7 +5,6 @@ otherwise as a line. What the judge cannot attribute to a purchase is known to b
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
@@ -22,17 +21,15 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from ucred_pipeline.domain.corrections import ACTIVE, AttemptState, CorrectionState
+from ucred_pipeline.domain.corrections import ACTIVE, CorrectionState
 from ucred_pipeline.domain.evidence import MintOutcome
-from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.domain.memos import TOP_UP, is_plain
+from ucred_pipeline.ledger.decisions import decisions_in_force
 from ucred_pipeline.ledger.safety import current_epoch
 from ucred_pipeline.ledger.schema import (
-    attempts,
     balances,
     corrections,
     credit_lines,
-    decisions,
     dirty_groups,
     mint_lines,
     purchases,
@@ -93,7 +90,7 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     frame = _with_mints(frame, mints)
     frame["name_unreadable"] = _unreadable(frame["account"]) | _unreadable(frame["namespace"])
     frame["unexplained"] = frame["account"].isin(_unexplained(frame, lines))
-    frame["decision"] = frame["payment_intent"].map(_decisions(connection)).astype(object)
+    frame["decision"] = frame["payment_intent"].map(decisions_in_force(connection)).astype(object)
     accounts = _balances(connection, coverage)
     others = _known_others(frame, lines, own)
     accounts["known_other_wei"] = pd.Series(
@@ -279,32 +276,6 @@ def _refused_alone(frame: pd.DataFrame, refused: pd.DataFrame) -> Any:
     near = near[(near["at_us"] - near["issued_us"]).abs() <= _NEAR_US]
     alone = near[~near["line"].duplicated(keep=False)]
     return frame["payment_intent"].isin(set(alone["payment_intent"])) & ~frame["minted"]
-
-
-def _decisions(connection: Connection) -> dict[str, str]:
-    """What persons decided and still holds: "not credited" lapses when others credit the account after it."""
-    d = decisions.c
-    chosen = (
-        select(d.payment_intent, d.decision, d.at, d.balance, purchases.c.account, balances.c.wei)
-        .join(purchases, purchases.c.payment_intent == d.payment_intent)
-        .join(dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with)
-        .outerjoin(balances, balances.c.account == purchases.c.account)
-        .where(d.epoch == current_epoch(connection))
-        .order_by(d.id)
-    )
-    found: dict[str, str] = {}
-    for row in connection.execute(chosen).all():
-        others = (row.wei or 0) - (row.balance or 0) - _own_credits(connection, row.account, row.at)
-        lapsed = row.decision == Decision.NOT_CREDITED and others > 0
-        found[row.payment_intent] = "" if lapsed else row.decision
-    return {name: decision for name, decision in found.items() if decision}
-
-
-def _own_credits(connection: Connection, account: str | None, since: datetime) -> int:
-    """Wei that our own corrections put on an account since a moment."""
-    a = attempts.c
-    chosen = select(a.amount).where(a.account == account, a.state == AttemptState.APPLIED, a.began >= since)
-    return sum(connection.execute(chosen).scalars())
 
 
 def _balances(connection: Connection, coverage: Coverage) -> pd.DataFrame:

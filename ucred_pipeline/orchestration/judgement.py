@@ -16,6 +16,7 @@ from ucred_pipeline.domain.judging import judge
 from ucred_pipeline.domain.judging_frames import Evidence
 from ucred_pipeline.ledger.breaks import resolve_orphans, update_breaks
 from ucred_pipeline.ledger.days import note_changed, note_reconciled
+from ucred_pipeline.ledger.decisions import lapse_decisions
 from ucred_pipeline.ledger.judging_tables import Coverage, load_tables
 from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.purchases import (
@@ -59,6 +60,7 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
     now = pipeline.clock.now()
     with pipeline.ledger.write() as connection:
         basis = gather(pipeline, connection, now)
+        lapse_decisions(connection, now)
         tables = load_tables(connection, basis.coverage)
         verdicts = judge(tables.purchases, tables.accounts, basis.evidence)
         changed = _changed(tables.purchases, verdicts)

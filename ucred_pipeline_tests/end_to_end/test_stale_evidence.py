@@ -231,6 +231,28 @@ def test_a_decision_that_somebody_overtook(rehearse: Rehearse, *, logs: bool) ->
     assert (world.sandbox.http_credits, balance(world)) == ((), 2 * WEI_PER_UCRED)
 
 
+def test_a_decision_that_was_overtaken_stays_so(rehearse: Rehearse) -> None:
+    """What somebody gave after a person's "not credited" may be spent: the decision does not come back."""
+    rules = f"{NO_LIMITS}\n[evidence]\ndebits_possible = true\n"
+    world = rehearse(rules, purchases=8, special_cases=False, lacking_share=0, logs=False)
+    bought = world.sandbox.purchase("ambiguous_twice_issued", email=VICTIM, age=2 * DAY)
+    assert world.reconcile().document["verdicts"]["ambiguous"] == 1
+    assert world.ucred("hold", *SIGNED).code == 0
+    assert resolve(world, bought, "not-credited").code == 0
+    world.sandbox.credit(bought)
+    world.later()
+    world.reconcile()
+    world.sandbox.debit(f"acct:user:{VICTIM}", WEI_PER_UCRED)
+    assert world.ucred("release", *SIGNED).code == 0
+
+    for _ in range(2):
+        world.later()
+        world.reconcile()
+
+    assert world.sandbox.http_credits == ()
+    assert world.verdict(bought)[0] != "lacking"
+
+
 @pytest.mark.parametrize(
     "at_first, at_last",
     [(LOGS, ()), (LOGS[1:], LOGS[1:])],
