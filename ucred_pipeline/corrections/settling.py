@@ -28,7 +28,7 @@ from ucred_pipeline.ledger.correction_rows import find_corrections, live_attempt
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.purchases import BalanceSeen, account_is_quiet, balance_seen
-from ucred_pipeline.ledger.reads import LAST_AUDIT, doubt_note, leave_note, note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, Source, doubt_note, last_closed, leave_note, note
 from ucred_pipeline.ledger.safety import Signed
 from ucred_pipeline.ledger.schema import attempts, balances, credit_lines
 
@@ -101,8 +101,9 @@ class Settler:
         """Settle what can be settled, and put before a person what has waited too long.
 
         What the log is proved to cover is asked anew for each doubt, beside its lines: another run may have
-        replaced them by those of an older copy.
+        replaced them by those of an older copy. What was settled before is held against its lines as well.
         """
+        self._book.contradict_by_log()
         with self._ledger.read() as connection:
             doubts = find_corrections(connection, states=_DOUBTS)
             known = known_state(connection) if doubts else None
@@ -166,16 +167,19 @@ class Settler:
             return None
         if attempt.name not in took:
             return Conclusion(applied=False, reason="root_shows_none")
-        quiet = self._is_quiet(connection, attempt)
+        seen = balance_seen(connection, attempt.account)
+        first = _first_seen(connection, attempt, seen) if seen else None
+        quiet = first is not None and self._is_quiet(connection, attempt, first)
         return Conclusion(applied=True, reason="root_shows_it") if quiet else None
 
     def _by_balance(self, connection: Connection, attempt: Attempt) -> Conclusion | None:
         seen = balance_seen(connection, attempt.account)
         if seen is None or seen.as_of <= attempt.settles_after:
             return None
-        if not _seen_twice(connection, attempt, seen):
+        first = _first_seen(connection, attempt, seen)
+        if first is None:
             return None
-        others = self._rules.other_writers or not self._is_quiet(connection, attempt)
+        others = self._rules.other_writers or not self._is_quiet(connection, attempt, first)
         return _by_difference(
             seen.wei - attempt.balance_before,
             attempt.amount,
@@ -183,13 +187,17 @@ class Settler:
             debits=self._rules.debits_possible,
         )
 
-    def _is_quiet(self, connection: Connection, attempt: Attempt) -> bool:
-        """Whether nobody else is known to have credited the account, or to have been about to.
+    def _is_quiet(self, connection: Connection, attempt: Attempt, until: datetime) -> bool:
+        """Whether nobody else is known to have credited the account until then, or to have been about to.
 
-        Nothing was due by the payments API, neither then nor since, and no line of the log is another's.
+        Nothing was due by the payments API, neither at the request nor since, as a read of its records shows
+        that began later; and no line of the log is another's.
         """
+        records = last_closed(connection, Source.PAYMENTS_DATABASE)
         return (
             attempt.account_quiet
+            and records is not None
+            and records.began > until
             and account_is_quiet(connection, attempt.account, attempt.began - self._rules.grace)
             and not _others_lines(connection, attempt)
         )
@@ -256,10 +264,13 @@ def _lines(connection: Connection, attempt: Attempt) -> int:
 
 
 def _others_lines(connection: Connection, attempt: Attempt) -> bool:
-    """Whether the log, though it may have gaps, shows a credit by another since we looked at the account."""
+    """Whether the log, though it may have gaps, has ever shown a credit by another since we looked.
+
+    A line that the log has lost since, as by rotation, was nevertheless there.
+    """
     c = credit_lines.c
     since = c.at > attempt.began - _READS_TAKE
-    chosen = select(c.key).where(c.current, c.account == attempt.account, c.correction.is_(None), since)
+    chosen = select(c.key).where(c.account == attempt.account, c.correction.is_(None), since)
     return connection.execute(chosen.limit(1)).first() is not None
 
 
@@ -285,12 +296,12 @@ def _is_of_this_life(connection: Connection, attempt: Attempt) -> bool:
     return seen is not None and seen.as_of > attempt.settles_after and seen.wei >= attempt.witness_wei
 
 
-def _seen_twice(connection: Connection, attempt: Attempt, seen: BalanceSeen) -> bool:
-    """Whether an earlier read, late enough as well, saw the same balance: one read settles nothing."""
+def _first_seen(connection: Connection, attempt: Attempt, seen: BalanceSeen) -> datetime | None:
+    """When an earlier read, late enough as well, saw the same balance; None for the first of them."""
     name = doubt_note(attempt.name)
     before = note(connection, name)
     now = {"wei": str(seen.wei), "as_of_us": to_micros(seen.as_of)}
     if before is not None and before["wei"] == now["wei"] and before["as_of_us"] < now["as_of_us"]:
-        return True
+        return from_micros(before["as_of_us"])
     leave_note(connection, name, now)
-    return False
+    return None

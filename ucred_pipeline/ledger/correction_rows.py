@@ -39,6 +39,20 @@ _RESERVED_IN_RUN: Final = _RESERVED.where(_A.run_id == bindparam("run_id"))
 _RESERVED_SINCE: Final = _RESERVED.where(
     (_A.began > bindparam("since")) | (_A.state == AttemptState.IN_DOUBT)
 )
+_NAMED_THOUGH_NOT_APPLIED: Final = (
+    select(attempts)
+    .join(
+        credit_lines,
+        (credit_lines.c.account == _A.account)
+        & (credit_lines.c.correction == _A.correction)
+        & (credit_lines.c.attempt == _A.number),
+    )
+    .where(
+        credit_lines.c.current,
+        _A.state.in_([AttemptState.NOT_APPLIED, AttemptState.RESOLVED_NOT_APPLIED]),
+    )
+    .distinct()
+)
 _UNKNOWN: Final = (
     select(credit_lines.c.correction, credit_lines.c.attempt)
     .outerjoin(attempts, (_A.correction == credit_lines.c.correction) & (_A.number == credit_lines.c.attempt))
@@ -104,10 +118,12 @@ def last_number(connection: Connection, correction: str) -> int:
 def live_attempt(connection: Connection, correction: str) -> Attempt | None:
     """The one attempt of a correction that had, or may have had, an effect."""
     row = connection.execute(_LIVE_ATTEMPT, {"name": correction}).mappings().first()
-    if row is None:
-        return None
-    names = Attempt.__dataclass_fields__
-    return Attempt(**{name: row[name] for name in names if name != "state"}, state=AttemptState(row["state"]))
+    return None if row is None else _attempt(row)
+
+
+def named_though_not_applied(connection: Connection) -> list[Attempt]:
+    """The attempts that were held to have had no effect, and that a line of the indexer's log names."""
+    return [_attempt(row) for row in connection.execute(_NAMED_THOUGH_NOT_APPLIED).mappings()]
 
 
 def reserved_in_run(connection: Connection, run_id: str) -> tuple[set[str], int]:
@@ -128,6 +144,11 @@ def unknown_attempts(connection: Connection) -> frozenset[str]:
 
 def _found(connection: Connection, chosen: Select[Any], which: Mapping[str, Any]) -> list[Correction]:
     return [_correction(row) for row in connection.execute(chosen, which).mappings()]
+
+
+def _attempt(row: RowMapping) -> Attempt:
+    fields = {name: row[name] for name in Attempt.__dataclass_fields__}
+    return Attempt(**fields | {"state": AttemptState(row["state"])})
 
 
 def _correction(row: RowMapping) -> Correction:

@@ -38,6 +38,7 @@ from ucred_pipeline.ledger.correction_rows import (
     is_busy,
     last_number,
     live_attempt,
+    named_though_not_applied,
     reserved_in_a_day,
     reserved_in_run,
 )
@@ -212,7 +213,7 @@ class CorrectionBook:
                 return note_answer(connection, answer.effect)
             self._write_answer(connection, attempt, answer, duration)
             if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
-                self._contradict(connection, attempt)
+                self._contradict(connection, attempt, "acknowledged")
             elif row.state in (_A.SENDING, _A.IN_DOUBT):
                 self._conclude_open(connection, attempt, answer, due, last=last)
             return note_answer(connection, answer.effect)
@@ -262,6 +263,14 @@ class CorrectionBook:
             self._change(connection, found, after, signed.reason, signed=signed)
             mark_groups(connection, [found.account])
             return True
+
+    def contradict_by_log(self) -> int:
+        """Hold everything where a line of the log names an attempt that was held to have had no effect."""
+        with self._ledger.write() as connection:
+            named = named_though_not_applied(connection)
+            for attempt in named:
+                self._contradict(connection, attempt, "named by a line of the log")
+            return len(named)
 
     def quarantine(self, attempt: Attempt, reason: str) -> None:
         """Ask a person about a doubt that the evidence did not settle in time."""
@@ -382,11 +391,11 @@ class CorrectionBook:
         self._change(connection, found, _C.IN_DOUBT, "sender_stopped")
         mark_groups(connection, [found.account])
 
-    def _contradict(self, connection: Connection, attempt: Attempt) -> None:
-        """What was held to have had no effect was acknowledged after all: nothing is sure any more."""
-        self._move_attempt(connection, attempt, _A.CONTRADICTION, "acknowledged_after_all")
+    def _contradict(self, connection: Connection, attempt: Attempt, how: str) -> None:
+        """What was held to have had no effect had one after all: nothing is sure any more."""
+        self._move_attempt(connection, attempt, _A.CONTRADICTION, f"{how.replace(' ', '_')}_after_all")
         mark_groups(connection, [attempt.account])
-        told = f"attempt {attempt.name} was settled as not applied and then acknowledged"
+        told = f"attempt {attempt.name} was settled as not applied and then {how}"
         raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
 
     def _move_attempt(

@@ -145,7 +145,12 @@ _HELD: Final = select(balances.c.wei, balances.c.began, balances.c.root).where(
 )
 _YOUNG_ON: Final = (
     select(purchases.c.payment_intent)
-    .where(purchases.c.account == bindparam("account"), purchases.c.due_since >= bindparam("issued_before"))
+    .outerjoin(issuances, issuances.c.payment_intent == purchases.c.payment_intent)
+    .where(
+        purchases.c.account == bindparam("account"),
+        (purchases.c.due_since >= bindparam("issued_before"))
+        | (issuances.c.issued >= bindparam("issued_before")),
+    )
     .limit(1)
 )
 _DUE: Final = select(func.coalesce(purchases.c.due_since, purchases.c.created)).where(
@@ -369,7 +374,7 @@ def mirrored_balance(connection: Connection, account: str) -> int | None:
 
 
 def account_is_quiet(connection: Connection, account: str, issued_before: datetime) -> bool:
-    """Whether the payments API is done with the account: none of its certificates is so young."""
+    """Whether the payments API is done with the account: no certificate, voided or not, is so young."""
     return connection.execute(_YOUNG_ON, {"account": account, "issued_before": issued_before}).first() is None
 
 

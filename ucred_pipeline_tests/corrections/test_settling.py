@@ -9,14 +9,16 @@ import pytest
 
 from ucred_pipeline.corrections.resolving import CannotResolve, resolve
 from ucred_pipeline.corrections.settling import LogProof, Settled, Settler
-from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionState
+from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionState, PlanItem
 from ucred_pipeline.domain.evidence import CreditLine
+from ucred_pipeline.domain.issuances import Issuance
 from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.domain.state_root import GENESIS, state_root
 from ucred_pipeline.ledger.breaks import Break
 from ucred_pipeline.ledger.correction_rows import live_attempt
 from ucred_pipeline.ledger.history import told_of
-from ucred_pipeline.ledger.mirror import store_credit_lines
+from ucred_pipeline.ledger.mirror import store_credit_lines, store_issuances
+from ucred_pipeline.ledger.safety import HoldKind
 from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.corrections.small_indexer import Fault
 from ucred_pipeline_tests.corrections.world import WITNESS, World
@@ -476,3 +478,81 @@ def test_other_breaks_are_not_settled_by_a_word(world: World, kind: str) -> None
     """A break that is no doubt needs something done, and the message says where to read what."""
     with pytest.raises(CannotResolve, match=kind):
         resolve(world.ledger, world.book(), break_of(kind), Decision.CREDITED, signed(world.clock.now()))
+
+
+def test_what_was_issued_since_is_known_before_a_rise_is_ours(any_world: World) -> None:
+    """The payments API may have minted what a balance shows: its records must be read after that was seen."""
+    doubt(any_world)
+    any_world.clock.advance(LATE)
+    any_world.read_balances()
+    assert any_world.settle() == OPEN
+
+    any_world.clock.advance(A_SECOND)
+    any_world.read_balances(anew=False)
+    assert any_world.settle() == OPEN
+
+    any_world.clock.advance(A_SECOND)
+    any_world.read_records()
+    any_world.clock.advance(A_SECOND)
+    any_world.read_balances(anew=False)
+    assert any_world.settle() == APPLIED
+
+
+def test_a_certificate_that_was_voided_may_have_been_minted(world: World) -> None:
+    """Of a purchase that was issued, minted and voided while a doubt was open, its time of issue counts."""
+    attempt = doubt(world)
+    voided = item(2, account=item(1).account)
+    with world.ledger.write() as connection:
+        add_purchase(connection, voided, due_since=attempt.began - timedelta(hours=1), voided=True)
+        store_issuances(connection, [voided_certificate(voided, attempt.began + timedelta(minutes=5))])
+    world.clock.advance(LATE)
+
+    assert read_twice(world) == OPEN
+
+
+def voided_certificate(found: PlanItem, issued: datetime) -> Issuance:
+    """Give a certificate that was taken back."""
+    return Issuance("iss_1", found.payment_intent, found.namespace, "a@x.com", None, "voided", issued, issued)
+
+
+def test_a_line_that_is_gone_was_there(world: World) -> None:
+    """What a log has once shown another to have given is not ours, though the log was rotated away since."""
+    attempt = doubt(world, Fault.LOST_REQUEST)
+    world.indexer.balances[attempt.account] = UCRED
+    log(world, line_of(attempt, at=attempt.began + A_SECOND, memo="goodwill"))
+    log(world)
+    world.clock.advance(LATE)
+
+    assert read_twice(world) == OPEN
+
+
+@pytest.mark.parametrize("fault, by", [(Fault.LOST_REPLY, "evidence"), (Fault.NEVER_LEFT, "answer")])
+def test_a_line_that_names_what_had_no_effect_holds_everything(
+    any_world: World, fault: Fault, by: str
+) -> None:
+    """What was settled as not applied, and is named by a log that comes later, contradicts itself: once."""
+    any_world.lack(1)
+    any_world.indexer.faults[item(1).account] = [fault]
+    any_world.run()
+    attempt = any_world.first_attempt(1)
+    if by == "evidence":
+        any_world.book().settle(attempt, applied=False, signed=signed(attempt.settles_after))
+    assert (any_world.settle(), any_world.holds()) == (Settled(), [])
+
+    log(any_world, line_of(attempt))
+    for _ in range(2):
+        assert any_world.settle() == Settled()
+
+    assert any_world.attempts(1) == [_A.CONTRADICTION]
+    (hold,) = any_world.holds()
+    assert (hold.kind, attempt.name in hold.detail) == (HoldKind.CONTRADICTION, True)
+
+
+def test_a_person_may_write_as_much_as_they_like(any_world: World) -> None:
+    """A long reason is kept whole, on each database."""
+    attempt = doubt(any_world)
+    why = signed(attempt.settles_after + A_SECOND, "seen in the explorer " * 20, "ada")
+
+    resolve(any_world.ledger, any_world.book(), break_of("in_doubt"), Decision.CREDITED, why)
+
+    assert any_world.reason(1) == why.reason

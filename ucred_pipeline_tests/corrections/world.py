@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, update
 from ucred_pipeline.corrections.issuing import Issued, Issuer, IssuingRules
 from ucred_pipeline.corrections.preflight import Gates
 from ucred_pipeline.corrections.settling import LogProof, Settled, Settler, SettlingRules
-from ucred_pipeline.domain.corrections import ACTIVE, AttemptState, CorrectionState, PlanItem
+from ucred_pipeline.domain.corrections import ACTIVE, Attempt, AttemptState, CorrectionState, PlanItem
 from ucred_pipeline.domain.evidence import BalanceReading
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook
@@ -18,9 +18,9 @@ from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.mirror import store_balances
 from ucred_pipeline.ledger.plans import save_plan
 from ucred_pipeline.ledger.purchases import Days, lacking_items
-from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note
+from ucred_pipeline.ledger.reads import LAST_AUDIT, Read, Source, leave_note, save_read
 from ucred_pipeline.ledger.safety import Hold, open_holds
-from ucred_pipeline.ledger.schema import balances, corrections, dirty_groups, purchases
+from ucred_pipeline.ledger.schema import attempts, balances, corrections, dirty_groups, purchases
 from ucred_pipeline_tests.conftest import FakeClock
 from ucred_pipeline_tests.corrections.small_indexer import REVIEWED, SmallIndexer
 from ucred_pipeline_tests.ledger.stories import (
@@ -85,14 +85,25 @@ class World:
         self.clear_marks()
         return found
 
-    def read_balances(self) -> None:
-        """Mirror the accounts' balances as they are, with the root at which they hold."""
+    def read_balances(self, *, anew: bool = True) -> None:
+        """Mirror the accounts' balances as they are, with the root at which they hold.
+
+        A run reads the payments API's records `anew` before, one of the retry queue does not.
+        """
+        if anew:
+            self.read_records()
         began, root = self.clock.now(), self.indexer.root
         accounts = sorted({WITNESS, *(found.account for found in self.items.values())})
         read = [BalanceReading(name, self.indexer.balances.get(name, 0), began, root) for name in accounts]
         with self.ledger.write() as connection:
             store_balances(connection, read)
             leave_note(connection, LAST_AUDIT, {"root": root, "began_us": int(began.timestamp() * 1_000_000)})
+
+    def read_records(self) -> None:
+        """Read the payments API's records whole; they say what the ledger already has."""
+        now = self.clock.now()
+        with self.ledger.write() as connection:
+            save_read(connection, Read("a run", Source.PAYMENTS_DATABASE, now, now, True, 0, 0, {}))
 
     def clear_marks(self) -> None:
         """Everything has been judged."""
@@ -159,6 +170,14 @@ class World:
     def attempts(self, number: int) -> list[AttemptState]:
         """What is known of its requests, first to last."""
         return attempt_states(self.ledger, correction(self.ledger, self.items[number]).id)
+
+    def first_attempt(self, number: int) -> Attempt:
+        """Give the first attempt of a purchase's correction, whatever became of it."""
+        chosen = select(attempts).join(corrections).where(corrections.c.payment_intent == f"pi_{number}")
+        with self.ledger.read() as connection:
+            row = connection.execute(chosen.order_by(attempts.c.number)).mappings().first()
+        assert row is not None
+        return Attempt(**{name: row[name] for name in Attempt.__dataclass_fields__})
 
     def holds(self) -> list[Hold]:
         """The holds in force."""

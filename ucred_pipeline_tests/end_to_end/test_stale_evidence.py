@@ -138,7 +138,9 @@ def test_a_log_that_another_run_replaced_by_an_older_copy(
             patch.setattr(Settler, "settle", overtaken)
             crediting.settle(pipeline, "a")
 
-    assert world.attempts() == {"applied": 1}
+    assert world.attempts() == {"in_doubt": 1}
+    world.later(HOUR)
+    assert (world.reconcile().code, world.attempts()) == (0, {"applied": 1})
     world.later()
     assert (world.reconcile().code, world.sent()) == (0, world.owed())
     assert (world.verdict(bought)[0], balance(world)) == ("credited", WEI_PER_UCRED)
