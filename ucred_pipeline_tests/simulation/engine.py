@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -22,7 +22,7 @@ from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.reads import Read, Source, save_read
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_holds, raise_hold, raise_hold_anew
 from ucred_pipeline.ledger.sender_lock import AnotherSender
-from ucred_pipeline.orchestration import crediting, interrupts, judgement, reading
+from ucred_pipeline.orchestration import crediting, interrupts, judgement, reading, retrying
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.settings import Environment, Rules, Settings
 from ucred_pipeline.sources.errors import SourceUnreadable
@@ -98,9 +98,16 @@ class Engine:
 
     def start_run(self) -> None:
         """Start a run of the pipeline as a process of its own."""
+        self._start("run", self._run)
+
+    def start_retry(self) -> None:
+        """Start a run of the retry queue, which reads the balances and the log alone."""
+        self._start("retry", self._retry)
+
+    def _start(self, kind: str, work: Callable[[Process, str], None]) -> None:
         self.runs += 1
-        name = f"run-{self.runs}"
-        process = self.stage.start(name, lambda process: self._run(process, name))
+        name = f"{kind}-{self.runs}"
+        process = self.stage.start(name, lambda process: work(process, name))
         if self.network.fate.strikes("clock_wrong", self.network.rates.clock_step / 2):
             process.clock.off_s = self.network.fate.one_of(CLOCKS_OFF_S)
 
@@ -119,6 +126,10 @@ class Engine:
         planned = crediting.plan(pipeline, name, Days())
         crediting.carry_out(pipeline, name, planned)
         self._judge(pipeline)
+
+    def _retry(self, process: Process, name: str) -> None:
+        with suppress(SourceUnreadable):
+            retrying.settle_and_retry(self.pipeline(process), name, apply=True)
 
     def _read(self, pipeline: Pipeline, name: str) -> None:
         self._read_stripe(pipeline, name)
@@ -220,6 +231,7 @@ class Engine:
                 (interrupts, "_SIGNALS", ()),  # a process on stage has no signals of its own
                 (reading, "IndexerSource", lambda *_: SimulatedSource(network)),
                 (reading, "read_indexer_log", lambda _: CreditLog(network.outside.readable_log(), 0)),
+                (judgement, "judge_marked", self._judge),
                 (crediting, "sole_sender", self.sole_sender),
                 (issuing, "token_hex", lambda size: random.randbytes(size).hex()),
             ):

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final
 from unittest import mock
 
-from ucred_pipeline.corrections import issuing
+from ucred_pipeline.corrections import issuing, settling
 from ucred_pipeline.corrections.indexer import NoReply, Reply
 from ucred_pipeline.corrections.issuing import Issuer
 from ucred_pipeline.corrections.preflight import Gates
@@ -24,8 +24,10 @@ from ucred_pipeline.domain.memos import memo_of
 from ucred_pipeline.ledger import correction_rows, history, mirror
 from ucred_pipeline.ledger import corrections as ledger_corrections
 from ucred_pipeline.ledger.corrections import CorrectionBook
+from ucred_pipeline.ledger.reads import last_closed
 from ucred_pipeline.ledger.safety import Signed, open_epoch
 from ucred_pipeline.orchestration import crediting, judgement, pipeline, reading
+from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.simulation import engine, memory
 from ucred_pipeline_tests.simulation.network import SimulatedConnection
 from ucred_pipeline_tests.simulation.outside import BUILD
@@ -225,6 +227,16 @@ def _always_quiet() -> list[Patch]:
     return [(Settler, "_is_quiet", lambda *_: True), (pipeline.Pipeline, "settling_rules", rules)]
 
 
+def _old_records() -> list[Patch]:
+    """Take what was read of the payments API's records before a balance for what is so after it."""
+
+    def as_if_read_now(*told: Any) -> Any:
+        found = last_closed(*told)
+        return found and replace(found, began=NOON + timedelta(days=99))
+
+    return [(settling, "last_closed", as_if_read_now)]
+
+
 def _hasty_epoch() -> list[Patch]:
     """Open a new epoch while a request may still take effect."""
 
@@ -323,6 +335,7 @@ _RESTARTING_AMID: Final = replace(
 )  # fmt: skip
 _RESTORED: Final = replace(named("restored"), restored=0.9, slow=0.3)
 _SPENDING: Final = replace(named("debits"), debit=0.9, request=0.3)
+_RETRYING: Final = named("retries_on_balances")
 _BUSY: Final = replace(named("busy_logs"), late_mint=1.0, support=0.6, pause=0.05)
 
 MUTANTS: Final = (
@@ -352,7 +365,7 @@ MUTANTS: Final = (
     Mutant("no_grace", "the payments API has its time", named("busy_logs"), 30, _no_grace),
     Mutant("no_memory", "an indexer that forgot is sent nothing", named("restarts"), 60, _no_memory),
     Mutant(
-        "mixed_lives", "what was read of a state that is lost is no evidence", _RESTARTING_AMID, 2500,
+        "mixed_lives", "what was read of a state that is lost is no evidence", _RESTARTING_AMID, 3000,
         _mixed_lives,
     ),
     Mutant("no_clock_gate", "clocks agree", _CLOCKS, 300, _no_clock_gate),
@@ -361,6 +374,7 @@ MUTANTS: Final = (
     Mutant("no_limits", "limits hold", named("limits"), 60, _no_limits),
     Mutant("stale_evidence", "evidence is taken after the claim", _BUSY, 300, _stale_evidence),
     Mutant("always_quiet", "a balance settles only a quiet account", _TOPPED_UP, 300, _always_quiet),
+    Mutant("old_records", "what a balance shows may be a mint since", _RETRYING, 600, _old_records),
     Mutant("hasty_epoch", "a new epoch waits for the quiescence", _RESTARTING, 300, _hasty_epoch),
     Mutant("resending", "a request is sent once", _LOSSY, 60, _resending),
     Mutant(

@@ -139,11 +139,12 @@ class Oracles:
         """Whether a purchase has more than one credit of ours.
 
         Where only balances tell, one of a lost epoch that came late counts for the account; so does one that
-        a restored copy of the ledger does not know, and whose correction it gives the same name again.
+        a restored copy of the ledger does not know, and whose correction it gives the same name again, and
+        one that makes of a state after a restart the very state before it, in which it had not come.
         """
         corrections = {memo.correction for found in ours if (memo := read_memo(found.memo))}
-        is_sent_again = len(corrections) < len(ours) and not self.is_restored
-        is_one_state = self._by_purchase or is_sent_again
+        is_unknown = self.is_restored or self._is_unnoticed()
+        is_one_state = self._by_purchase or (len(corrections) < len(ours) and not is_unknown)
         return len(ours) > 1 and (is_one_state or bool(self._too_many_on(account)))
 
     def _too_many_on(self, account: str) -> list[Credit]:

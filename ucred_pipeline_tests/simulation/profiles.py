@@ -41,6 +41,8 @@ class Profile:
     upgrade: float = 0.0
     restored: float = 0.0
     refund: float = 0.05
+    retry: float = 0.0
+    bought: float = 0.0
     rules: dict[str, Any] = field(default_factory=dict)
 
 
@@ -65,6 +67,8 @@ PROFILES: Final = (
     replace(_LOGS, name="restarts_amid", restart=0.6, support=0.5, pause=0.1),
     replace(_LOGS, name="upgrades", upgrade=0.15, request=0.1),
     replace(_LOGS, name="limits", rules={"limits": {"corrections_per_run": 2, "ucred_per_day": 3}}),
+    replace(_LOGS, name="retries", retry=0.7, bought=0.5, line_late=0.3),
+    replace(_BALANCES, name="retries_on_balances", retry=0.7, bought=0.5),
     replace(
         _LOGS,
         name="everything",

@@ -18,6 +18,8 @@ _REALLY_EVERY: Final = 997
 _TROUBLED_RUNS: Final = 4
 _CALM_RUNS: Final = 9
 _BETWEEN_RUNS_S: Final = (60, 180, 400, 900, 1500)
+#: When the retry queue looks, after it looked for the first time.
+_RETRIED_AFTER_S: Final = (0, 60, 180)
 _BUYERS: Final = 3
 #: In most schedules there is another customer, who was credited long ago.
 _OTHERS_SHARE: Final = 0.7
@@ -119,6 +121,12 @@ class _Schedule:
         if self._fate.dice.random() < _OTHERS_SHARE:
             self._outside.buy_long_ago(_ANOTHER, "acct:user:another@example.com")
 
+    def _buy_another(self) -> None:
+        """Let a customer who has bought before buy once more, now."""
+        known = [number for number in self._outside.purchases if number != _ANOTHER]
+        account = self._fate.one_of(sorted({self._outside.purchases[number].account for number in known}))
+        self._outside.buy(max(known) + 1, account, 0)
+
     def _trouble(self) -> None:
         """Let one run happen, or two at once, and the world move on around it."""
         fate, rates, stage = self._fate, self._case.profile, self._stage
@@ -135,8 +143,20 @@ class _Schedule:
             self._engine.start_operator()
 
     def _world_moves(self) -> None:
+        span = self._fate.between(0, 1200)
+        self._others_move(span)
+        self._indexer_moves(span)
+        if self._fate.strikes("clock_step", self._case.profile.clock_step):
+            self._stage.after(self._fate.between(0, 3), self._step_clocks)
+        if self._fate.strikes("bought", self._case.profile.bought):
+            self._stage.after(span, self._buy_another)
+        if self._fate.strikes("retry", self._case.profile.retry):
+            for again_s in _RETRIED_AFTER_S:
+                self._stage.after(span + again_s, self._engine.start_retry)
+
+    def _others_move(self, span: float) -> None:
+        """Let support and customers do something."""
         fate, rates, stage, outside = self._fate, self._case.profile, self._stage, self._outside
-        span = fate.between(0, 1200)
         if fate.strikes("support", rates.support):
             stage.after(span, self._support)
         if fate.strikes("top_up", rates.top_up):
@@ -145,6 +165,10 @@ class _Schedule:
             stage.after(span, self._debit)
         if fate.strikes("refund", rates.refund):
             stage.after(span, outside.refund)
+
+    def _indexer_moves(self, span: float) -> None:
+        """Let the indexer be restarted, replaced, or lose lines of its log."""
+        fate, rates, stage, outside = self._fate, self._case.profile, self._stage, self._outside
         if fate.strikes("restart", rates.restart):
             stage.after(fate.between(0, 5), self._restart)
         if fate.strikes("restart_announced", rates.restart / 2):
@@ -153,8 +177,6 @@ class _Schedule:
             stage.after(span, outside.upgrade)
         if fate.strikes("log_cut", rates.log_cut):
             stage.after(span, outside.cut_log)
-        if fate.strikes("clock_step", rates.clock_step):
-            stage.after(fate.between(0, 3), self._step_clocks)
 
     def _calm_down(self) -> None:
         """Let nothing more go wrong, and give the pipeline time to put things right."""
