@@ -11,6 +11,7 @@ from ucred_pipeline.domain.evidence import MintOutcome
 from ucred_pipeline.domain.issuances import ISSUED, VOIDED, Issuance
 from ucred_pipeline.domain.memos import CorrectionKind, read_memo
 from ucred_pipeline.domain.payments import Payment
+from ucred_pipeline.ledger.decisions import LAPSED
 from ucred_pipeline.ledger.history import Entry
 from ucred_pipeline.reporting.purchase_file import (
     PurchaseFile,
@@ -196,7 +197,8 @@ def _of_attempt(entry: Entry, request: SeenAttempt) -> str:
         case AttemptState.NOT_APPLIED:
             return f"The request had no effect: {_words(reason)}."
         case AttemptState.CONTRADICTION:
-            return "The request was acknowledged after it was settled as not applied."
+            how = reason.removesuffix("_after_all")
+            return f"The request was {_words(how)} after it was settled as not applied."
         case _:
             return _settled(entry, state, reason)
 
@@ -224,8 +226,11 @@ def _balance(file: PurchaseFile) -> Iterator[Event]:
 
 def _decisions(file: PurchaseFile) -> Iterator[Event]:
     for found in file.decisions:
-        told = f"{found.actor} decided that it is {_words(found.decision)}: {found.reason}"
-        yield Event(found.at, PERSON, told)
+        if found.decision == LAPSED:
+            yield Event(found.at, PIPELINE, f"The decision holds no more: {found.reason}.")
+        else:
+            told = f"{found.actor} decided that it is {_words(found.decision)}: {found.reason}"
+            yield Event(found.at, PERSON, told)
 
 
 def _words(name: str) -> str:

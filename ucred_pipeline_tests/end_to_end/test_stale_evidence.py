@@ -253,6 +253,9 @@ def test_a_decision_that_was_overtaken_stays_so(rehearse: Rehearse) -> None:
 
     assert world.sandbox.http_credits == ()
     assert world.verdict(bought)[0] != "lacking"
+    told = " ".join(world.ucred("explain", bought).out.split())
+    assert "decided that it is not credited" in told
+    assert "The decision holds no more: others have credited the" in told
 
 
 @pytest.mark.parametrize(
