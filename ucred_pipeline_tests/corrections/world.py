@@ -13,6 +13,7 @@ from ucred_pipeline.corrections.settling import LogProof, Settled, Settler, Sett
 from ucred_pipeline.domain.corrections import ACTIVE, Attempt, AttemptState, CorrectionState, PlanItem
 from ucred_pipeline.domain.evidence import BalanceReading
 from ucred_pipeline.domain.verdicts import Verdict
+from ucred_pipeline.ledger.correction_rows import attempts_of
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.mirror import store_balances
@@ -20,7 +21,7 @@ from ucred_pipeline.ledger.plans import save_plan
 from ucred_pipeline.ledger.purchases import Days, lacking_items
 from ucred_pipeline.ledger.reads import LAST_AUDIT, Read, Source, leave_note, save_read
 from ucred_pipeline.ledger.safety import Hold, open_holds
-from ucred_pipeline.ledger.schema import attempts, balances, corrections, dirty_groups, purchases
+from ucred_pipeline.ledger.schema import balances, corrections, dirty_groups, purchases
 from ucred_pipeline_tests.conftest import FakeClock
 from ucred_pipeline_tests.corrections.small_indexer import REVIEWED, SmallIndexer
 from ucred_pipeline_tests.ledger.stories import (
@@ -173,11 +174,9 @@ class World:
 
     def first_attempt(self, number: int) -> Attempt:
         """Give the first attempt of a purchase's correction, whatever became of it."""
-        chosen = select(attempts).join(corrections).where(corrections.c.payment_intent == f"pi_{number}")
         with self.ledger.read() as connection:
-            row = connection.execute(chosen.order_by(attempts.c.number)).mappings().first()
-        assert row is not None
-        return Attempt(**{name: row[name] for name in Attempt.__dataclass_fields__})
+            first, *_ = attempts_of(connection, correction(self.ledger, self.items[number]).id)
+        return Attempt(**{name: getattr(first, name) for name in Attempt.__dataclass_fields__})
 
     def holds(self) -> list[Hold]:
         """The holds in force."""
