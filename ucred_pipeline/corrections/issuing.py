@@ -170,10 +170,12 @@ class Issuer:
         self._remembered.sort(key=lambda anchor: anchor.account in accounts)
 
     def _remember(self, anchor: Anchor) -> None:
-        """Keep what an account held first: two anchors are two accounts, and one of our own comes first."""
-        if all(known.account != anchor.account for known in self._remembered):
-            place = 0 if anchor.is_ours else len(self._remembered)
-            self._remembered.insert(place, anchor)
+        """Keep the most that an account was told to hold; one of our own comes first."""
+        for place, known in enumerate(self._remembered):
+            if known.account == anchor.account:
+                self._remembered[place] = max(known, anchor, key=lambda told: told.wei)
+                return
+        self._remembered.insert(0 if anchor.is_ours else len(self._remembered), anchor)
 
     async def _preflight(self) -> None:
         with self._ledger.read() as connection:

@@ -425,6 +425,22 @@ def test_a_receipt_that_another_sender_got_meanwhile_counts(world: World) -> Non
     assert (issued.stopped, world.posts()) == ("indexer_forgot", [])
 
 
+def test_the_newest_receipt_of_an_account_is_what_the_indexer_must_remember(world: World) -> None:
+    """A restart that took two credits of an account and kept a third is noticed by what the second left."""
+    del world.indexer.balances[WITNESS]
+    world.lack(1, 2, 3, account=item(1).account)
+    world.lack(9)
+
+    def restart() -> None:
+        if len(world.indexer.applied) == 2:
+            world.indexer.forget()
+
+    world.indexer.steps["credit"] = restart
+    issued = world.run(parallel_accounts=1)
+
+    assert (issued.stopped, world.posts()) == ("indexer_forgot", [item(1).account] * 3)
+
+
 def test_an_acknowledgement_that_names_less_than_before_is_a_doubt(world: World) -> None:
     """A restart between the look and the credit: it took effect in a state that has lost the rest."""
     world.indexer.balances[item(1).account] = 7
