@@ -9,7 +9,7 @@ from ucred_pipeline.ledger.breaks import Break
 from ucred_pipeline.ledger.correction_rows import corrections_of, live_attempt
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
-from ucred_pipeline.ledger.decisions import keep_decision
+from ucred_pipeline.ledger.decisions import Looked, keep_decision
 from ucred_pipeline.ledger.mirror import mark_groups
 from ucred_pipeline.ledger.purchases import find_purchase, mirrored_balance
 from ucred_pipeline.ledger.safety import Signed
@@ -65,7 +65,7 @@ def _resolve_doubt(
 
 def _decide(connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
     seen = mirrored_balance(connection, found.account) if found.account else None
-    keep_decision(connection, found.payment_intent, decision, seen, signed)
+    keep_decision(connection, found.payment_intent, decision, Looked(found.account, seen), signed)
     purchase = find_purchase(connection, found.payment_intent)
     if purchase is not None:
         mark_groups(connection, [purchase.judged_with])

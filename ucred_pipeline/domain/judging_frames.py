@@ -24,7 +24,7 @@ Every purchase of each account, of all time, is a row of `purchases`:
 | doubt | bool | a correction is claimed, sending, in doubt or quarantined |
 | lines | int | credit lines of the indexer's current life that name the purchase and are in no receipt |
 | corrected | bool | one of those lines is of a correction of ours, of an earlier epoch or a lost ledger |
-| lines_other_case | int | such lines that name its namespace with another account |
+| lines_other_case | int | such lines, and mints by the other log, of its namespace on another account |
 | minted | bool | the payments API's log says Minted, in the indexer's current life |
 | mint_refused | bool | its log says that the mint of this purchase alone was refused with an HTTP status |
 | shares_namespace | bool | another purchase claims the same namespace and account |

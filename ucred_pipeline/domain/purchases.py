@@ -16,7 +16,7 @@ from ucred_pipeline.domain.payments import Payment
 from ucred_pipeline.domain.rewards import PurchaseType, RewardTable, classify
 from ucred_pipeline.domain.verdicts import Verdict
 
-#: Verdicts before which the payments API cannot have minted.
+#: Verdicts before which the payments API cannot have minted, unless there has been a certificate.
 _NEVER_CREDITED: Final = frozenset({None, Verdict.UNISSUED, Verdict.UNPAID, Verdict.FOREIGN})
 _SETTLED: Final = frozenset({Verdict.CREDITED, Verdict.OVER_CREDITED, Verdict.WITHDRAWN, Verdict.IN_DOUBT})
 #: What a purchase without an account is judged with: itself alone.
@@ -73,7 +73,10 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """What an earlier run had concluded about a purchase; `corrected` where it has a correction of ours."""
+    """What an earlier run had concluded about a purchase; `corrected` where it has a correction of ours.
+
+    `certified` where it has had a certificate, for which the payments API mints, whatever became of either.
+    """
 
     account: str | None
     namespace: str | None
@@ -82,16 +85,27 @@ class Before:
     verdict: Verdict | None
     moved: bool
     corrected: bool
+    certified: bool
 
     @property
     def may_be_credited(self) -> bool:
         """Whether a credit may stand under the account and the namespace of that time."""
-        return self.corrected or self.verdict not in _NEVER_CREDITED
+        return self.corrected or self.certified or self.verdict not in _NEVER_CREDITED
 
     @property
     def is_settled(self) -> bool:
         """Whether what it earned is settled, so that a changed rule comes too late for it."""
         return self.corrected or self.verdict in _SETTLED
+
+
+def left_behind(fresh: Purchase | None, before: Before) -> str | None:
+    """The account on which a purchase may have a credit, and which it has left, or may leave unnoticed."""
+    stays = (
+        fresh is not None
+        and not _differs(before.account, fresh.account)
+        and (fresh.issued_rows > 0 or not before.certified)
+    )
+    return before.account if before.may_be_credited and not stays else None
 
 
 def continued(fresh: Purchase, before: Before) -> Purchase:

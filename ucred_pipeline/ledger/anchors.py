@@ -21,7 +21,12 @@ _RECEIPTS: Final = (
     .order_by(attempts.c.began.desc())
     .limit(_MOST)
 )
-_SEEN: Final = select(balances.c.account, balances.c.wei).order_by(balances.c.began.desc()).limit(_MOST * 20)
+_SEEN: Final = (
+    select(balances.c.account, balances.c.wei)
+    .where(balances.c.wei != 0)
+    .order_by(balances.c.began.desc())
+    .limit(_MOST)
+)
 _WITNESSES: Final = select(attempts.c.witness).where(
     attempts.c.state == AttemptState.IN_DOUBT, attempts.c.witness.is_not(None)
 )
@@ -115,5 +120,4 @@ def _receipts(connection: Connection) -> list[Anchor]:
 
 
 def _seen(connection: Connection) -> list[Anchor]:
-    held = [Anchor(row.account, row.wei) for row in connection.execute(_SEEN) if row.wei > 0]
-    return held[:_MOST]
+    return [Anchor(row.account, row.wei) for row in connection.execute(_SEEN)]

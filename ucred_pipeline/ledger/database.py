@@ -13,14 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0010"
+HEAD: Final = "0011"
 #: Alembic's table, by which a ledger is known.
 _VERSIONS: Final = "alembic_version"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"
@@ -64,11 +64,16 @@ class Ledger:
             event.listen(engine, "connect", _prepare_sqlite)
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Open the ledger at a SQLAlchemy URL, creating or migrating its tables; raise LedgerUnusable."""
+    def open(cls, url: str, *, begins: bool = True) -> Self:
+        """Open the ledger at a SQLAlchemy URL, migrating its tables; raise LedgerUnusable.
+
+        Only who `begins` one makes it where there is none: a second ledger would know of no credit.
+        """
+        if not begins:
+            _require_file(make_url(url))
         ledger = cls(_engine(url))
         try:
-            ledger._migrate()
+            ledger._migrate(begins=begins)
         except DatabaseError as error:
             ledger.close()
             raise LedgerUnusable(_advice(url, error)) from None
@@ -120,11 +125,31 @@ class Ledger:
             yield connection
             _must_be_open(connection)
 
-    def _migrate(self) -> None:
+    @property
+    def place(self) -> str:
+        """Where it is, without what may be secret."""
+        return _shown(self._engine.url)
+
+    def _migrate(self, *, begins: bool) -> None:
         with self.read() as connection:
-            if version_of(connection) == HEAD:
-                return
-        _run_migrations(self, self._engine.url.render_as_string(hide_password=True))
+            version = version_of(connection)
+        if version == HEAD:
+            return
+        if version is None and not begins:
+            raise LedgerUnusable(_none_yet(self._engine.url))
+        _run_migrations(self, _shown(self._engine.url))
+
+
+def _require_file(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise LedgerUnusable(_none_yet(url))
+
+
+def _none_yet(url: URL) -> str:
+    return (
+        f"there is no ledger at {_shown(url)}. Is this the user, and are these the settings, of the pipeline "
+        "that is meant? `ucred reconcile` begins a ledger; nothing was changed"
+    )
 
 
 def _engine(url: str) -> Engine:
@@ -211,8 +236,13 @@ def _refuse_tables_of_others(connection: Connection, shown: str) -> None:
         )
 
 
+def _shown(url: URL) -> str:
+    """A URL without what may be secret: a password stands before the host, or among the options."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def _advice(url: str, error: DatabaseError) -> str:
-    shown = make_url(url).render_as_string(hide_password=True)
+    shown = _shown(make_url(url))
     cause = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
     kind = "cannot be reached" if isinstance(error, OperationalError) else "is not a ledger"
     return f"UCRED_DATABASE_URL: {shown} {kind}: {cause}. Correct the URL; nothing was changed."

@@ -16,21 +16,26 @@ from sqlalchemy import (
     Connection,
     Select,
     String,
+    exists,
     func,
     select,
     type_coerce,
 )
 
+from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, CorrectionState
 from ucred_pipeline.domain.evidence import MintOutcome
+from ucred_pipeline.domain.issuances import VOIDED
 from ucred_pipeline.domain.memos import TOP_UP, is_plain
-from ucred_pipeline.ledger.decisions import decisions_in_force
-from ucred_pipeline.ledger.safety import current_epoch
+from ucred_pipeline.ledger.decisions import CALLED_NOT_CREDITED, decisions_in_force
+from ucred_pipeline.ledger.safety import THE_EPOCH, current_epoch
 from ucred_pipeline.ledger.schema import (
+    accounts_left,
     balances,
     corrections,
     credit_lines,
     dirty_groups,
+    issuances,
     mint_lines,
     purchases,
 )
@@ -52,6 +57,17 @@ _FLAGS: Final = (
 _NUMBERS: Final = ("issued_rows", "created_us", "due_since_us", "issued_us")
 
 
+#: What a row that stands for a purchase elsewhere is: paid, certified, and for nobody to attribute.
+_PRESENT: Final = (
+    "succeeded", "payment_known", "needs_certificate", "stripe_whole", "addresses_differ", "is_elsewhere",
+)  # fmt: skip
+_ABSENT: Final = (
+    "foreign", "refunded", "disputed", "voided", "doubt", "corrected", "minted", "mint_refused",
+    "shares_namespace", "name_unreadable", "unexplained",
+)  # fmt: skip
+_COUNTS: Final = ("receipts", "lines", "lines_other_case")
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """What the reads covered, in UTC microseconds.
@@ -71,7 +87,11 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class JudgingTables:
-    """What `domain.judging` takes: every purchase of the marked accounts, and those accounts."""
+    """What `domain.judging` takes: every purchase of the marked accounts, and those accounts.
+
+    Some rows stand for a credit that may be on an account, of a purchase that `is_elsewhere`: it is not
+    judged by them, but nobody else may be taken for credited by what may be its credit.
+    """
 
     purchases: pd.DataFrame
     accounts: pd.DataFrame
@@ -91,6 +111,7 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     frame["name_unreadable"] = _unreadable(frame["account"]) | _unreadable(frame["namespace"])
     frame["unexplained"] = frame["account"].isin(_unexplained(frame, lines))
     frame["decision"] = frame["payment_intent"].map(decisions_in_force(connection)).astype(object)
+    frame["is_elsewhere"] = False
     accounts = _balances(connection, coverage)
     others = _known_others(frame, lines, own)
     accounts["known_other_wei"] = pd.Series(
@@ -99,6 +120,7 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     minted = mints[mints["outcome"] == MintOutcome.MINTED.value]
     newest = _newest_proof(lines, minted, own, coverage.skew_us).reindex(accounts["account"], fill_value=-1)
     accounts["proof_us"] = newest.to_numpy(dtype="int64")
+    frame = pd.concat([frame, _elsewhere(connection, frame)], ignore_index=True)
     return JudgingTables(frame.drop(columns=["judged_with", "issued_us"]), accounts)
 
 
@@ -150,6 +172,50 @@ def _purchases(connection: Connection, coverage: Coverage) -> pd.DataFrame:
         coverage.stripe_since_us, coverage.stripe_until_us, inclusive="left"
     )
     return frame
+
+
+def _elsewhere(connection: Connection, frame: pd.DataFrame) -> pd.DataFrame:
+    """What purchases may have left on marked accounts: those that moved, and certificates that were voided.
+
+    A receipt there is counted already, and what a person called not credited left nothing.
+    """
+    p, left, row = purchases.c, accounts_left.c, issuances.c
+    told = (p.created, p.due_since, p.entitlement)
+    receipt = exists().where(
+        corrections.c.payment_intent == p.payment_intent,
+        corrections.c.account == left.account,
+        corrections.c.epoch == THE_EPOCH,
+        corrections.c.state == CorrectionState.CONFIRMED,
+    )
+    moved = (
+        select(p.payment_intent, left.account, left.account.label("which"), *told)
+        .join(accounts_left, left.payment_intent == p.payment_intent)
+        .join(dirty_groups, dirty_groups.c.judged_with == left.account)
+        .where(func.coalesce(p.account, "") != left.account, ~receipt, ~CALLED_NOT_CREDITED)
+    )
+    voided = (
+        select(p.payment_intent, p.account, row.id.label("which"), *told)
+        .join(issuances, row.payment_intent == p.payment_intent)
+        .join(dirty_groups, dirty_groups.c.judged_with == p.judged_with)
+        .where(row.state == VOIDED, p.issued_rows > 0, p.account.is_not(None), ~CALLED_NOT_CREDITED)
+    )
+    rows = [
+        dict.fromkeys(_ABSENT, False)
+        | dict.fromkeys(_COUNTS, 0)
+        | dict.fromkeys(_PRESENT, True)
+        | {
+            "payment_intent": f"{found.payment_intent} {found.which}",
+            "account": found.account,
+            "issued_rows": 1,
+            "issued_us": -1,
+            "created_us": to_micros(found.created),
+            "due_since_us": -1 if found.due_since is None else to_micros(found.due_since),
+            "entitlement": str(found.entitlement),
+        }
+        for chosen in (moved, voided)
+        for found in connection.execute(chosen)
+    ]
+    return pd.DataFrame(rows, columns=frame.columns).astype(frame.dtypes if rows else {})
 
 
 def _lines(connection: Connection) -> pd.DataFrame:
@@ -248,20 +314,23 @@ def _named_elsewhere(frame: pd.DataFrame, lines: pd.DataFrame, own_account: Any)
 
 
 def _mints(connection: Connection, coverage: Coverage) -> pd.DataFrame:
-    """What the payments API's log says of the marked accounts, in the indexer's present life."""
+    """What the payments API's log says of marked accounts and their namespaces, in the present life."""
     m = mint_lines.c
-    chosen = (
-        select(m.account, m.namespace, m.outcome, _us(m.at).label("at_us"))
-        .join(dirty_groups, dirty_groups.c.judged_with == m.account)
-        .where(_us(m.at) >= coverage.life_began_us)
+    wanted = select(m.key, m.account, m.namespace, m.outcome, _us(m.at).label("at_us")).where(
+        _us(m.at) >= coverage.life_began_us
     )
-    return _frame(connection, chosen)
+    on_account = wanted.join(dirty_groups, dirty_groups.c.judged_with == m.account)
+    of_namespace = wanted.join(purchases, purchases.c.namespace == m.namespace).join(
+        dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
+    )
+    return _frame(connection, on_account.union(of_namespace))
 
 
 def _with_mints(frame: pd.DataFrame, told: pd.DataFrame) -> pd.DataFrame:
     minted = told[told["outcome"] == MintOutcome.MINTED.value][_PAIR].drop_duplicates()
     named = frame[_PAIR].merge(minted.assign(minted=True), how="left", on=_PAIR)
     frame["minted"] = named["minted"].notna().to_numpy()
+    frame["lines_other_case"] += _named_elsewhere(frame, minted, frame["minted"].astype("int64"))
     frame["mint_refused"] = _refused_alone(frame, told[told["outcome"] == MintOutcome.REFUSED.value])
     return frame
 

@@ -1,7 +1,8 @@
 """Purchases put together from the mirrors, and the verdicts that were reached about them."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,13 +23,14 @@ from ucred_pipeline.domain.corrections import ACTIVE, WITHDRAWN, CorrectionState
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.payments import Dispute, Payment
-from ucred_pipeline.domain.purchases import Before, Sources, continued, purchase_of
+from ucred_pipeline.domain.purchases import Before, Purchase, Sources, continued, left_behind, purchase_of
 from ucred_pipeline.domain.rewards import RewardTable
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.mirror import mark_groups
 from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
 from ucred_pipeline.ledger.safety import THE_EPOCH, current_epoch
 from ucred_pipeline.ledger.schema import (
+    accounts_left,
     balances,
     corrections,
     dirty_groups,
@@ -102,6 +104,7 @@ _CORRECTED: Final = exists().where(
     corrections.c.epoch == THE_EPOCH,
     corrections.c.state.not_in(sorted(WITHDRAWN)),
 )
+_HAS_LEFT: Final = exists().where(accounts_left.c.payment_intent == purchases.c.payment_intent)
 _BEFORE: Final = select(
     purchases.c.payment_intent,
     purchases.c.account,
@@ -111,7 +114,11 @@ _BEFORE: Final = select(
     purchases.c.verdict,
     purchases.c.moved,
     _CORRECTED.label("corrected"),
+    ((purchases.c.issued_rows > 0) | _HAS_LEFT).label("certified"),
 ).where(_NAMED)
+_LEFT: Final = select(accounts_left).where(
+    accounts_left.c.payment_intent.in_(bindparam("names", expanding=True))
+)
 _COUNTED: Final = (
     select(purchases.c.verdict, func.count())
     .where(
@@ -143,11 +150,16 @@ _GROUP_MARKED: Final = select(dirty_groups).where(dirty_groups.c.judged_with == 
 _HELD: Final = select(balances.c.wei, balances.c.began, balances.c.root).where(
     balances.c.account == bindparam("account")
 )
+_KNOWN_BEFORE: Final = ("account", "namespace", "entitlement", "rule", "moved", "corrected", "certified")
 _YOUNG_ON: Final = (
     select(purchases.c.payment_intent)
     .outerjoin(issuances, issuances.c.payment_intent == purchases.c.payment_intent)
     .where(
-        purchases.c.account == bindparam("account"),
+        (purchases.c.account == bindparam("account"))
+        | exists().where(
+            accounts_left.c.payment_intent == purchases.c.payment_intent,
+            accounts_left.c.account == bindparam("account"),
+        ),
         (purchases.c.due_since >= bindparam("issued_before"))
         | (issuances.c.issued >= bindparam("issued_before")),
     )
@@ -254,16 +266,18 @@ def accounts_to_read(connection: Connection, before: datetime, root: str) -> lis
 
 def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> None:
     before, groups = _before(connection, names), _groups_of(connection, names)
+    left = _accounts_left(connection, names)
     fresh = (
         purchase_of(sources, rules.rewards, rules.friends_and_family_keys)
         for sources in _sources(connection, names)
     )
     found = [
-        continued(one, before[one.payment_intent]) if one.payment_intent in before else one
+        _continued(one, before.get(one.payment_intent), left[one.payment_intent])
         for one in fresh
         if one is not None
     ]
     gone = set(before) - {purchase.payment_intent for purchase in found}
+    _keep_accounts_left(connection, before, {purchase.payment_intent: purchase for purchase in found})
     if gone:
         connection.execute(delete(purchases).where(purchases.c.payment_intent.in_(sorted(gone))))
     upsert(connection, purchases, [row_of(purchase) for purchase in found])
@@ -271,11 +285,35 @@ def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> 
 
 
 def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
-    rows = connection.execute(_BEFORE, {"names": names})
+    rows = connection.execute(_BEFORE, {"names": names}).mappings()
     return {
-        name: Before(account, namespace, wei, rule, Verdict(verdict) if verdict else None, moved, has_one)
-        for name, account, namespace, wei, rule, verdict, moved, has_one in rows
+        row["payment_intent"]: Before(
+            **{name: row[name] for name in _KNOWN_BEFORE},
+            verdict=Verdict(row["verdict"]) if row["verdict"] else None,
+        )
+        for row in rows
     }
+
+
+def _accounts_left(connection: Connection, names: list[str]) -> Mapping[str, set[str]]:
+    left: defaultdict[str, set[str]] = defaultdict(set)
+    for row in connection.execute(_LEFT, {"names": names}):
+        left[row.payment_intent].add(row.account)
+    return left
+
+
+def _continued(fresh: Purchase, before: Before | None, left: set[str]) -> Purchase:
+    """Carry over what was; one that has another account now than it once left has moved, though unseen."""
+    now = fresh if before is None else continued(fresh, before)
+    return replace(now, moved=now.moved or not left <= {now.account})
+
+
+def _keep_accounts_left(
+    connection: Connection, before: Mapping[str, Before], now: Mapping[str, Purchase]
+) -> None:
+    left = {name: left_behind(now.get(name), known) for name, known in before.items()}
+    rows = [{"payment_intent": name, "account": account} for name, account in left.items() if account]
+    upsert(connection, accounts_left, rows)
 
 
 def _groups_of(connection: Connection, names: list[str]) -> dict[str, str]:

@@ -201,6 +201,14 @@ Index(
     postgresql_where=purchases.c.minted.is_not(None),
 )
 
+#: The accounts on which a purchase may have been credited before it had another.
+accounts_left = Table(
+    "accounts_left",
+    metadata,
+    Column("payment_intent", String(255), primary_key=True),
+    Column("account", Text, primary_key=True, index=True),
+)
+
 breaks = Table(
     "breaks",
     metadata,
@@ -356,6 +364,7 @@ decisions = Table(
     Column("payment_intent", String(255), nullable=False, index=True),
     Column("epoch", Integer, nullable=False),
     Column("decision", String(16), nullable=False),
+    Column("account", Text),
     Column("balance", Wei),
     Column("at", Moment, nullable=False),
     Column("actor", Text, nullable=False),

@@ -63,7 +63,8 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
         lapse_decisions(connection, now)
         tables = load_tables(connection, basis.coverage)
         verdicts = judge(tables.purchases, tables.accounts, basis.evidence)
-        changed = _changed(tables.purchases, verdicts)
+        here = ~tables.purchases["is_elsewhere"].astype(bool)
+        changed = _changed(tables.purchases[here], verdicts[here])
         keep_verdicts(connection, changed, now)
         note_mints(connection)
         if basis.refreshed or changed:
@@ -71,8 +72,8 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
         clear_marks(connection)
         days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
         _keep_days(connection, days, read_whole, pipeline.clock.now())
-    pipeline.progress("purchases judged", len(verdicts))
-    return Judged(len(verdicts), len(changed), tuple(sorted(days)))
+    pipeline.progress("purchases judged", int(here.sum()))
+    return Judged(int(here.sum()), len(changed), tuple(sorted(days)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.money import WEI_PER_UCRED
 from ucred_pipeline.domain.payments import Dispute, Payment
-from ucred_pipeline.domain.purchases import Before, Purchase, Sources, continued, purchase_of
+from ucred_pipeline.domain.purchases import Before, Purchase, Sources, continued, left_behind, purchase_of
 from ucred_pipeline.domain.rewards import TODAYS_REWARDS, PurchaseType, RewardRule, RewardTable
 from ucred_pipeline.domain.verdicts import Verdict
 
@@ -282,6 +282,7 @@ def before(verdict: Verdict | None = Verdict.CREDITED, **changes: Any) -> Before
         verdict=verdict,
         moved=False,
         corrected=False,
+        certified=False,
     )
     return replace(concluded, **changes)
 
@@ -307,6 +308,32 @@ def test_a_purchase_that_moved(verdict: Verdict, elsewhere: dict[str, Any]) -> N
 def test_a_purchase_that_nobody_can_have_credited(verdict: Verdict | None, elsewhere: dict[str, Any]) -> None:
     """Before it can have been credited a purchase may change its account and namespace freely."""
     assert not continued(purchase(), before(verdict, **elsewhere)).moved
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+@pytest.mark.parametrize("verdict", NEVER_CREDITED)
+def test_a_certificate_may_have_been_minted_for(verdict: Verdict | None, elsewhere: dict[str, Any]) -> None:
+    """Where there has been a certificate the payments API may have minted, paid or not."""
+    assert continued(purchase(), before(verdict, certified=True, **elsewhere)).moved
+
+
+@pytest.mark.parametrize(
+    "now, certified, left",
+    [
+        (purchase(), True, None),
+        (purchase(), False, None),
+        (purchase(issuances=[]), True, "acct:user:Buyer@example.com"),
+        (purchase(issuances=[]), False, None),
+        (None, True, "acct:user:Buyer@example.com"),
+    ],
+)
+def test_the_account_that_a_purchase_has_left(
+    now: Purchase | None, left: str | None, *, certified: bool
+) -> None:
+    """One that lost its certificate may come back under another account, and is known to have been here."""
+    assert left_behind(now, before(certified=certified)) == left
+    other = before(certified=certified, account="acct:user:old@example.com")
+    assert left_behind(now, other) == other.account
 
 
 @pytest.mark.parametrize("corrected", [True, False])
