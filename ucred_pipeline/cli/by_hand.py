@@ -30,6 +30,10 @@ def credit(context: click.Context, namespace: str, by: str, reason: str, *, appl
     if credited.hold:
         say(typable(f"held: {credited.hold}: {credited.advice}", context.obj))
         return Exit.HELD
+    if credited.dropped:
+        advice = "it is not as it was judged; run `ucred reconcile`, and see `ucred explain`"
+        say(typable(f"held: {credited.dropped}: {advice} {namespace}", context.obj))
+        return Exit.HELD
     return Exit.UNSETTLED if credited.refused or credited.in_doubt else Exit.DONE
 
 

@@ -1,5 +1,6 @@
 """Reads corrections and their attempts; each statement is built once, for they run before every credit."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -39,6 +40,7 @@ _RESERVED_IN_RUN: Final = _RESERVED.where(_A.run_id == bindparam("run_id"))
 _RESERVED_SINCE: Final = _RESERVED.where(
     (_A.began > bindparam("since")) | (_A.state == AttemptState.IN_DOUBT)
 )
+_STATES_OF_RUN: Final = select(_A.state).where(_A.run_id == bindparam("run_id"))
 _NAMED_THOUGH_NOT_APPLIED: Final = (
     select(attempts)
     .join(
@@ -130,6 +132,11 @@ def reserved_in_run(connection: Connection, run_id: str) -> tuple[set[str], int]
     """The corrections that a run sent or may have sent, and what they come to, in wei."""
     rows = connection.execute(_RESERVED_IN_RUN, {"run_id": run_id}).all()
     return {row.correction for row in rows}, sum(row.amount for row in rows)
+
+
+def states_of_run(connection: Connection, run_id: str) -> Counter[str]:
+    """Count the attempts of a run by the states that they are in now."""
+    return Counter(connection.execute(_STATES_OF_RUN, {"run_id": run_id}).scalars())
 
 
 def reserved_in_a_day(connection: Connection, now: datetime) -> int:

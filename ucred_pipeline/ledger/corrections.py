@@ -74,11 +74,19 @@ _MOVING: Final = update(attempts).where(
 )
 _ANSWERING: Final = _MOVING.where(attempts.c.answer.is_(None))
 _READING_ANEW: Final = update(balances).where(balances.c.account == bindparam("of")).values(root=None)
-_JUDGED: Final = select(purchases.c.verdict, purchases.c.account, purchases.c.entitlement).where(
-    purchases.c.payment_intent == bindparam("payment_intent")
-)
+_PURCHASE: Final = select(
+    purchases.c.verdict,
+    purchases.c.account,
+    purchases.c.namespace,
+    purchases.c.entitlement,
+    (purchases.c.succeeded & ~purchases.c.refunded & ~purchases.c.disputed & ~purchases.c.voided).label(
+        "owed"
+    ),
+).where(purchases.c.payment_intent == bindparam("payment_intent"))
 _MARKED: Final = select(dirty_payments).where(dirty_payments.c.payment_intent == bindparam("payment_intent"))
 
+#: Why a planned correction cannot go on whose purchase is now of another account, name or amount.
+PURCHASE_CHANGED: Final = "purchase_changed"
 #: Why a correction is refused whose attempts all failed.
 ATTEMPTS_EXHAUSTED: Final = "attempts_exhausted"
 
@@ -172,8 +180,8 @@ class CorrectionBook:
     def begin_sending(self, claimed: Correction, request: Request, ceiling: Ceiling | None) -> Attempt:
         """Write down, before the first byte leaves, that this credit may have happened.
 
-        One transaction checks the claim's fence, the epoch, its anchor, the holds and the limits, and
-        reserves the amount. Raises NotNow, and then nothing may be sent.
+        One transaction checks the claim's fence, the epoch, its anchor, the holds, what is known of the
+        purchase and the limits, and reserves the amount. Raises NotNow, and then nothing may be sent.
         """
         with self._ledger.write() as connection:
             found = _fenced(connection, claimed)
@@ -183,6 +191,7 @@ class CorrectionBook:
                 raise NotNow("epoch_closed")
             if self._sender.anchors and not is_anchored(connection):
                 raise NotNow("anchor_missing")
+            _verdict_of_owed(connection, found)
             if ceiling is not None:
                 self._refuse_over(connection, found, ceiling)
             if not _is_read_back(found):
@@ -214,6 +223,9 @@ class CorrectionBook:
             self._write_answer(connection, attempt, answer, duration)
             if row.state in (_A.NOT_APPLIED, _A.RESOLVED_NOT_APPLIED) and answer.effect is Effect.APPLIED:
                 self._contradict(connection, attempt, "acknowledged")
+            elif row.state == _A.APPLIED and answer.effect is Effect.NOT_APPLIED:
+                told = f"attempt {attempt.name} was settled as applied, and its own sender proves that not"
+                raise_hold(connection, HoldKind.CONTRADICTION, self._signed(told))
             elif row.state in (_A.SENDING, _A.IN_DOUBT):
                 self._conclude_open(connection, attempt, answer, due, last=last)
             return note_answer(connection, answer.effect)
@@ -264,13 +276,11 @@ class CorrectionBook:
             mark_groups(connection, [found.account])
             return True
 
-    def contradict_by_log(self) -> int:
+    def contradict_by_log(self) -> None:
         """Hold everything where a line of the log names an attempt that was held to have had no effect."""
         with self._ledger.write() as connection:
-            named = named_though_not_applied(connection)
-            for attempt in named:
+            for attempt in named_though_not_applied(connection):
                 self._contradict(connection, attempt, "named by a line of the log")
-            return len(named)
 
     def quarantine(self, attempt: Attempt, reason: str) -> None:
         """Ask a person about a doubt that the evidence did not settle in time."""
@@ -468,26 +478,34 @@ def _is_read_back(found: Correction) -> bool:
 
 
 def _refuse_claim(connection: Connection, found: Correction, now: datetime) -> None:
-    """Check, in the claim's own transaction, that the purchase is still judged as lacking.
-
-    What another run has read of the payment since then must be judged first.
-    """
+    """Check, in the claim's own transaction, that the purchase is still judged as lacking."""
     if found.state is not _C.PLANNED:
         raise NotNow(f"already_{found.state}")
     if found.due is not None and found.due > now:
         raise NotNow("waiting_to_retry")
     if open_holds(connection):
         raise NotNow("held")
-    which = {"payment_intent": found.payment_intent}
-    row = connection.execute(_JUDGED, which).first()
-    if row is None or row.verdict != Verdict.LACKING:
+    if _verdict_of_owed(connection, found) != Verdict.LACKING:
         raise NotNow("no_longer_lacking")
-    if (row.account, row.entitlement) != (found.account, found.amount):
-        raise NotNow("purchase_changed")
-    if connection.execute(_MARKED, which).first() is not None:
-        raise NotNow("evidence_changed")
     if is_busy(connection, found.account):
         raise NotNow("account_busy")
+
+
+def _verdict_of_owed(connection: Connection, found: Correction) -> str | None:
+    """The verdict about a purchase of which nothing is known that would deny it its credit.
+
+    What another run has read since it was judged, as a refund, is judged first: until then NotNow is raised.
+    """
+    which = {"payment_intent": found.payment_intent}
+    row = connection.execute(_PURCHASE, which).first()
+    if row is None:
+        raise NotNow("no_longer_lacking")
+    if (row.account, row.namespace, row.entitlement) != (found.account, found.namespace, found.amount):
+        raise NotNow(PURCHASE_CHANGED)
+    if not row.owed or connection.execute(_MARKED, which).first() is not None:
+        raise NotNow("evidence_changed")
+    verdict: str | None = row.verdict
+    return verdict
 
 
 def _which(attempt: Attempt) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class Source(StrEnum):
     PAYMENTS_LOG = "payments_log"
 
 
+#: What every run reads; the logs only where they are named.
+ALWAYS_NEEDED: Final = (Source.STRIPE, Source.PAYMENTS_DATABASE, Source.INDEXER)
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """One read of a source: when it began, whether it was whole, and what it covered."""

@@ -14,6 +14,8 @@ from filelock import FileLock, Timeout
 
 from ucred_pipeline.ledger.database import Ledger
 
+#: The name of this reason not to send, for programs.
+ANOTHER_SENDER: Final = "another_sender"
 _SENDER_LOCK: Final = 0x73656E64  # any constant of ours; it reads "send"
 _IN_MEMORY: Final = Lock()
 

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -13,14 +14,15 @@ from sqlalchemy import Connection
 from ucred_pipeline.corrections.issuing import Issued, Issuer
 from ucred_pipeline.corrections.planning import Planned, plan_corrections, plan_retries, withdraw_settled
 from ucred_pipeline.corrections.settling import Settled, Settler
-from ucred_pipeline.domain.corrections import PlanItem
-from ucred_pipeline.ledger.corrections import CorrectionBook, Sender
+from ucred_pipeline.domain.corrections import AttemptState, PlanItem
+from ucred_pipeline.ledger.correction_rows import states_of_run
+from ucred_pipeline.ledger.corrections import PURCHASE_CHANGED, CorrectionBook, Sender
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.plans import Plan, PlanState
 from ucred_pipeline.ledger.purchases import Days, lacking_items
-from ucred_pipeline.ledger.reads import Source, was_read_whole
+from ucred_pipeline.ledger.reads import ALWAYS_NEEDED, Source, was_read_whole
 from ucred_pipeline.ledger.safety import Hold, HoldKind, Signed, open_epoch, open_holds, release_holds
-from ucred_pipeline.ledger.sender_lock import AnotherSender, sole_sender
+from ucred_pipeline.ledger.sender_lock import ANOTHER_SENDER, AnotherSender, sole_sender
 from ucred_pipeline.orchestration import interrupts
 from ucred_pipeline.orchestration.judgement import log_proof
 from ucred_pipeline.orchestration.pipeline import Pipeline
@@ -28,12 +30,20 @@ from ucred_pipeline.orchestration.reading import read_evidence
 from ucred_pipeline.settings import AnchorKind
 from ucred_pipeline.sources.errors import SourceUnreadable
 
-_ALWAYS_NEEDED: Final = (Source.STRIPE, Source.PAYMENTS_DATABASE, Source.INDEXER)
+_RENAMED: Final = (
+    "a purchase has another account or name than when its correction was planned, which keeps what it was "
+    "planned for; where it lacks, `ucred breaks` has it: send it with ucred credit NAMESPACE --apply"
+)
+#: Why an item drops out that is not what it was when it was planned.
+_DROPPED: Final = "evidence_changed"
 
 
 @dataclass(frozen=True, slots=True)
 class Credited:
-    """What became of a run's corrections, and what kept the rest back."""
+    """What became of a run's corrections, and what kept the rest back.
+
+    `dropped` is the commonest reason of those that their own evidence kept back: that is no hold.
+    """
 
     planned: int = 0
     confirmed: int = 0
@@ -42,6 +52,7 @@ class Credited:
     held: int = 0
     hold: str | None = None
     advice: str = ""
+    dropped: str | None = None
 
 
 def book_of(pipeline: Pipeline, run_id: str, actor: str = "pipeline") -> CorrectionBook:
@@ -86,17 +97,29 @@ def carry_out(pipeline: Pipeline, run_id: str, planned: Planned) -> Credited:
             issued = _issue(pipeline, run_id, planned.plans)
     except AnotherSender as error:
         kept = planned.corrections
-        return Credited(kept, held=kept, hold="another_sender", advice=str(error))
-    settled = _settle_at_once(pipeline, run_id) if issued.in_doubt else Settled()
+        return Credited(kept, held=kept, hold=ANOTHER_SENDER, advice=str(error))
+    if issued.in_doubt:
+        _settle_at_once(pipeline, run_id)
+    return _came_to(pipeline, run_id, planned, issued)
+
+
+def _came_to(pipeline: Pipeline, run_id: str, planned: Planned, issued: Issued) -> Credited:
+    """Count what the run's own attempts have come to by now; whatever was planned and not sent is held."""
+    with pipeline.ledger.read() as connection:
+        states = states_of_run(connection, run_id)
     limits = _over_limits(planned)
+    held = planned.corrections - issued.confirmed - issued.refused - issued.in_doubt
+    hold = issued.stopped or limits.hold or (PURCHASE_CHANGED if issued.not_sent[PURCHASE_CHANGED] else None)
+    commonest = next((reason for reason, _ in issued.not_sent.most_common(1)), _DROPPED)
     return Credited(
         planned=planned.corrections,
-        confirmed=issued.confirmed + settled.applied,
-        refused=issued.refused,
-        in_doubt=issued.in_doubt - settled.applied,
-        held=limits.held + sum(issued.not_sent.values()),
-        hold=issued.stopped or limits.hold,
-        advice=issued.advice or limits.advice,
+        confirmed=states[AttemptState.APPLIED],
+        refused=issued.refused + states[AttemptState.RESOLVED_NOT_APPLIED],
+        in_doubt=states[AttemptState.IN_DOUBT],
+        held=held,
+        hold=hold,
+        advice=issued.advice or limits.advice or (_RENAMED if hold == PURCHASE_CHANGED else ""),
+        dropped=commonest if held and hold is None else None,
     )
 
 
@@ -177,7 +200,7 @@ def _needed(pipeline: Pipeline) -> list[Source]:
         Source.INDEXER_LOG: environment.ucred_indexer_log,
         Source.PAYMENTS_LOG: environment.ucred_payments_log,
     }
-    return [*_ALWAYS_NEEDED, *(source for source, pattern in logs.items() if pattern)]
+    return [*ALWAYS_NEEDED, *(source for source, pattern in logs.items() if pattern)]
 
 
 def _issue(pipeline: Pipeline, run_id: str, plans: Sequence[Plan]) -> Issued:
@@ -215,10 +238,8 @@ class _Counter:
         self.pipeline.progress("corrections done", self.count)
 
 
-def _settle_at_once(pipeline: Pipeline, run_id: str) -> Settled:
+def _settle_at_once(pipeline: Pipeline, run_id: str) -> None:
     """What the log does not tell now the next run asks again: the credits are sent, and stay in doubt."""
-    try:
+    with suppress(SourceUnreadable):
         read_evidence(pipeline, run_id)
-    except SourceUnreadable:
-        return Settled()
-    return settle(pipeline, run_id)
+        settle(pipeline, run_id)

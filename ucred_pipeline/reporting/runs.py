@@ -39,7 +39,8 @@ def _opening(run: Run) -> Text:
 
 
 def _sent(told: Mapping[str, Any]) -> str:
-    counts, held = told["corrections"], bool(told["hold"])
+    counts = told["corrections"]
+    held = bool(told["hold"] or counts["held"])
     if told["mode"] != "apply":
         return "nothing was sent: this was a plan"
     if counts["confirmed"] or counts["refused"] or counts["in_doubt"]:

@@ -176,6 +176,11 @@ def mark_payment(ledger: Ledger) -> None:
         (lambda ledger: judge(ledger, "pi_1", verdict=None), "no_longer_lacking"),
         (lambda ledger: judge(ledger, "pi_1", entitlement=2), "purchase_changed"),
         (lambda ledger: judge(ledger, "pi_1", account="acct:user:b@x.com"), "purchase_changed"),
+        (lambda ledger: judge(ledger, "pi_1", namespace="renamed.x"), "purchase_changed"),
+        (lambda ledger: judge(ledger, "pi_1", refunded=True), "evidence_changed"),
+        (lambda ledger: judge(ledger, "pi_1", disputed=True), "evidence_changed"),
+        (lambda ledger: judge(ledger, "pi_1", voided=True), "evidence_changed"),
+        (lambda ledger: judge(ledger, "pi_1", succeeded=False), "evidence_changed"),
         (mark_payment, "evidence_changed"),
     ],
 )
@@ -273,6 +278,16 @@ def test_a_hold_after_the_claim_is_seen(ledger: Ledger, book: CorrectionBook, cl
     book.let_go(claimed, _C.PLANNED, "held")
 
     assert (correction(ledger, item(1)).state, count_attempts(ledger)) == (_C.PLANNED, 0)
+
+
+def test_a_refund_after_the_claim_is_seen(ledger: Ledger, book: CorrectionBook, clock: FakeClock) -> None:
+    """What another run has read of the payment meanwhile keeps the request back, judged or not."""
+    claimed = book.claim(planned(ledger, book, item(1))[0].id)
+    judge(ledger, "pi_1", refunded=True)
+
+    with pytest.raises(NotNow, match="evidence_changed"):
+        book.begin_sending(claimed, request_at(clock.now()), AMPLE)
+    assert count_attempts(ledger) == 0
 
 
 def test_a_new_epoch_after_the_claim_is_seen(ledger: Ledger, book: CorrectionBook, clock: FakeClock) -> None:
@@ -535,6 +550,19 @@ def test_an_acknowledgement_after_all_holds_everything(
     with ledger.read() as connection:
         assert [found.kind for found in open_holds(connection)] == [HoldKind.CONTRADICTION]
     assert refused_claim(book, attempt.correction) == "held"
+
+
+def test_a_proof_that_it_was_never_sent_after_all_holds_everything(
+    ledger: Ledger, book: CorrectionBook, clock: FakeClock
+) -> None:
+    """Its own sender knows best: what was settled as applied, and never left, is no credit."""
+    attempt = in_doubt(ledger, book, clock, item(1))
+    assert book.settle(attempt, applied=True, signed=signed(clock.now()))
+
+    book.conclude(attempt, NEVER_SENT, A_SECOND, None)
+
+    with ledger.read() as connection:
+        assert [hold.kind for hold in open_holds(connection)] == [HoldKind.CONTRADICTION]
 
 
 def test_an_outcome_of_an_unknown_attempt_holds_everything(
