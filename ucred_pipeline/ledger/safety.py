@@ -33,6 +33,7 @@ class HoldKind(StrEnum):
     CONTRADICTION = "contradiction"
     BREAKER = "breaker"
     RESTORED = "restored"
+    ANOTHER_WORLD = "another_world"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from ucred_pipeline.ledger.reads import (
 from ucred_pipeline.ledger.safety import HoldKind, Signed, epoch_opened, raise_hold
 from ucred_pipeline.orchestration import interrupts
 from ucred_pipeline.orchestration.pipeline import Pipeline
+from ucred_pipeline.orchestration.worlds import world_of
 from ucred_pipeline.sources.errors import SourceUnreadable
 from ucred_pipeline.sources.indexer import BalancesRead, IndexerSource
 from ucred_pipeline.sources.indexer_log import read_indexer_log
@@ -39,6 +40,13 @@ from ucred_pipeline.sources.payments_database import read_payments_database
 from ucred_pipeline.sources.payments_log import read_payments_log
 from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, Window
 
+#: What a read keeps of whom it asked.
+_WORLD: Final = "world"
+_CALLED: Final = {
+    Source.STRIPE: "Stripe account (or mode of its key)",
+    Source.PAYMENTS_DATABASE: "payments database",
+    Source.INDEXER: "indexer",
+}
 #: The note of which snapshot of the payments database the mirror has.
 _SNAPSHOT: Final = "payments_database_snapshot"
 #: The note of what the indexer's log proves.
@@ -51,6 +59,8 @@ _SWEEP_BEGAN: Final = "first_sweep_began_us"
 _LOST: Final = "lost_attempts"
 _GENESIS_ROOT: Final = state_root(GENESIS)
 _MISSED_EVENTS: Final = timedelta(days=90)
+#: A first sweep that was cut off longer ago begins anew; Stripe's events of its time must still be there.
+_RESUMED_WITHIN: Final = EVENTS_REACH / 2
 #: How long a payment that is not final is left alone; its events are followed anyway.
 _ASK_AGAIN: Final = timedelta(hours=1)
 #: By how much Stripe's clock and ours may be apart.
@@ -86,13 +96,23 @@ class _Log:
         except SourceUnreadable as error:
             self._save(began, tally, {"problem": error.problem}, closed=False)
             raise
-        self._save(began, tally, detail, closed=True)
+        world = world_of(self.pipeline.settings.environment, self.source)
+        self._save(began, tally, detail | {_WORLD: world}, closed=True)
 
     def _save(self, began: datetime, tally: _Tally, detail: dict[str, Any], *, closed: bool) -> None:
         now = self.pipeline.clock.now()
         read = Read(self.run_id, self.source, began, now, closed, tally.rows, tally.changed, detail)
         with self.pipeline.ledger.write() as connection:
+            if closed:
+                self._hold_another_world(connection, read)
             save_read(connection, read)
+
+    def _hold_another_world(self, connection: Connection, read: Read) -> None:
+        """Ask a person where a source is another one than the ledger has been fed from, before any credit."""
+        before = last_closed(connection, self.source)
+        if before is not None and before.detail.get(_WORLD, read.detail[_WORLD]) != read.detail[_WORLD]:
+            told = f"this ledger has been fed from another {_CALLED[self.source]} than the settings name now"
+            raise_hold(connection, HoldKind.ANOTHER_WORLD, Signed("pipeline", read.finished, told))
 
 
 def read_stripe(pipeline: Pipeline, run_id: str, days: Days) -> Read:
@@ -130,17 +150,26 @@ class _StripeReader:
     began: datetime
 
     async def everything(self, until: datetime) -> dict[str, int]:
-        """Sweep from the oldest payment on; a sweep that was cut off goes on where it was."""
+        """Sweep from the oldest payment on; a sweep that was cut off goes on where it was.
+
+        What it had read before then is asked for changes since, as that may be long ago.
+        """
         oldest = await self.stripe.oldest()
         since = min(oldest, until) if oldest else until
         with self.pipeline.ledger.write() as connection:
             done = [Window(*window) for window in closed_windows(connection, since)]
-            begun = (note(connection, _SWEEP_BEGAN) if done else None) or to_micros(until)
-            leave_note(connection, _SWEEP_BEGAN, begun)
+            noted = note(connection, _SWEEP_BEGAN) if done else None
+            began = until if noted is None else from_micros(noted)
+            if began < until - _RESUMED_WITHIN:
+                forget_windows(connection)
+                done, began = [], until
+            leave_note(connection, _SWEEP_BEGAN, to_micros(began))
         await self.stripe.sweep(Window(since, until), self._keep_window(since), done)
+        if done:
+            changed = self._not_read_since(await self.stripe.newest_events(began))
+            await self._reread(changed | await self.stripe.reversed_since(began))
         with self.pipeline.ledger.write() as connection:
             forget_windows(connection)
-        began = from_micros(begun)
         return _covered(since=since, until=until, events=began, swept=began, whole_since=from_micros(0))
 
     async def changes(self, before: Read, now: datetime, until: datetime) -> dict[str, int]:

@@ -37,6 +37,7 @@ WHAT_TO_DO: Final = {
     HoldKind.CONTRADICTION: f"see docs/runbook.md, then: {_RELEASE}",
     HoldKind.LEDGER_LOST: f"bring back the ledger that made them, then: {_RELEASE}",
     HoldKind.RESTORED: f"ucred reconcile, look at what lacks (ucred breaks), then: {_RELEASE}",
+    HoldKind.ANOTHER_WORLD: f"name the ledger of that world, or if it is the same one: {_RELEASE}",
     HoldKind.INDEXER_FORGOT: (
         f"old balances restored: {_RELEASE}; lost for good: ucred release --new-epoch --reason TEXT --by NAME"
     ),

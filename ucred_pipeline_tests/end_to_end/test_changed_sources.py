@@ -3,12 +3,18 @@
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
+from unittest import mock
 
 import pytest
 
 from ucred_pipeline.domain.money import WEI_PER_UCRED
+from ucred_pipeline.orchestration.reading import _StripeReader
+from ucred_pipeline.sources import stripe_connection, stripe_walk
+from ucred_pipeline.sources.errors import SourceUnreadable
 from ucred_pipeline_tests.end_to_end.conftest import Rehearse
 from ucred_pipeline_tests.end_to_end.rehearsal import Rehearsal
+from ucred_pipeline_tests.end_to_end.test_levers import SIGNED, resolve
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -251,3 +257,217 @@ def test_what_the_payments_api_mints_changed_between_two_runs(world: Rehearsal) 
 
     assert by_halves == ("ambiguous", "partly_covered")
     assert world.verdict(bought) == ("lacking", "balance_too_low")
+
+
+QUIET = "[evidence]\nother_writers = false\n"
+
+
+@pytest.fixture(params=[True, False], ids=["top-ups happen", "nobody else writes"])
+def by_balances(rehearse: Rehearse, request: pytest.FixtureRequest) -> Rehearsal:
+    """A small world without logs, where all that is known is what an account holds."""
+    rules = f"[evidence]\nother_writers = {str(request.param).lower()}\n"
+    return rehearse(rules, purchases=8, special_cases=False, lacking_share=0, logs=False)
+
+
+def test_a_decision_about_an_account_that_the_purchase_has_left(by_balances: Rehearsal) -> None:
+    """What a person looked for on one account says nothing of a mint on the next: it lapses, unsent."""
+    by_balances.sandbox.purchase("credited", email=OLD, age=5 * DAY)
+    bought = by_balances.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    _edit(by_balances, "payment_intents", "id", bought, {"customer_email": "another@example.com"})
+    by_balances.reconcile()
+    assert by_balances.ucred("hold", *SIGNED).code == 0
+    assert resolve(by_balances, bought, "not-credited").code == 0
+
+    move(by_balances, bought, NEW)
+    change(by_balances, bought, issued_at=by_balances.clock.now().isoformat())
+    by_balances.sandbox.top_up(f"acct:user:{NEW}", WEI_PER_UCRED)  # the payments API mints for it there
+    for _ in range(4):
+        by_balances.later()
+        by_balances.reconcile()
+    assert by_balances.ucred("release", *SIGNED).code == 0
+    run_again(by_balances)
+
+    assert (held(by_balances, NEW), by_balances.sandbox.http_credits) == ([1], ())
+    assert by_balances.verdict(bought) == ("ambiguous", "addresses_differ")
+    explained = " ".join(by_balances.ucred("explain", bought).text.split())
+    assert "the purchase has another account since" in explained
+
+
+def test_an_unpaid_certificate_may_have_been_minted_for(by_balances: Rehearsal) -> None:
+    """Paid or not, a certificate is minted for: when it moves, its mint may be where it was."""
+    bought = by_balances.sandbox.purchase("unpaid_abandoned", email=OLD, age=2 * DAY)
+    by_balances.sandbox.top_up(f"acct:user:{OLD}", WEI_PER_UCRED)  # the payments API's mint
+    by_balances.reconcile()
+    assert by_balances.verdict(bought)[0] == "unpaid"
+
+    move(by_balances, bought, NEW)
+    by_balances.sandbox.succeed(bought)
+    for _ in range(4):
+        by_balances.later()
+        by_balances.reconcile()
+
+    assert by_balances.verdict(bought) == ("ambiguous", "addresses_differ")
+    assert (held(by_balances, OLD, NEW), by_balances.sandbox.http_credits) == ([1, 0], ())
+
+
+def test_a_credit_that_was_left_behind_hides_nobody(by_balances: Rehearsal) -> None:
+    """What a purchase had on the account that it left passes for no other purchase of that account."""
+    moved = by_balances.sandbox.purchase("credited", email=OLD, age=5 * DAY)
+    lacking = by_balances.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    by_balances.reconcile(apply=False)
+    assert by_balances.ucred("hold", *SIGNED).code == 0
+    assert by_balances.verdict(lacking)[0] == "lacking"
+
+    move(by_balances, moved, NEW)
+    by_balances.later()
+    by_balances.reconcile()
+    assert resolve(by_balances, moved, "credited").code == 0
+    by_balances.later()
+    by_balances.reconcile()
+
+    assert by_balances.verdict(lacking) == ("ambiguous", "withdrawn_may_cover")
+    assert resolve(by_balances, lacking, "not-credited").code == 0
+    assert by_balances.ucred("release", *SIGNED).code == 0
+    run_again(by_balances, times=2)
+    assert held(by_balances, OLD, NEW) == [2, 0]
+
+
+def test_an_account_is_not_quiet_where_a_young_purchase_was(rehearse: Rehearse) -> None:
+    """The mint of a newer purchase is not taken for ours, though that one has another account since."""
+    world = rehearse(QUIET, purchases=8, special_cases=False, lacking_share=0, logs=False)
+    ours = world.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    world.sandbox.faults.set("indexer-drop-before", account=f"acct:user:{OLD}", times=1)
+    world.reconcile()
+    world.later(timedelta(minutes=3))
+    newer = world.sandbox.purchase("credited", email=OLD)
+    world.later(timedelta(minutes=12))
+    world.reconcile()
+
+    move(world, newer, NEW)
+    for _ in range(5):
+        world.later()
+        world.reconcile()
+
+    assert world.attempts() == {"in_doubt": 1}
+    assert world.verdict(ours)[0] == "in_doubt"
+    assert held(world, OLD, NEW) == [1, 0]
+
+
+def test_a_voided_certificate_beside_another_may_have_been_minted_for(rehearse: Rehearse) -> None:
+    """One payment with two certificates, one of them void, may have two mints: they cover for nobody else."""
+    world = rehearse(QUIET, purchases=8, special_cases=False, lacking_share=0, logs=False)
+    twice = world.sandbox.purchase("credited", email=OLD, age=5 * DAY)
+    world.sandbox.top_up(f"acct:user:{OLD}", WEI_PER_UCRED)  # minted for each
+    lacking = world.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    void_another(world, twice)
+    run_for_persons(world)
+
+    assert world.verdict(lacking) == ("ambiguous", "withdrawn_may_cover")
+    assert held(world, OLD) == [2]
+
+
+def void_another(world: Rehearsal, payment_intent: str) -> None:
+    """Let a purchase have had one more certificate, which is void."""
+    with closing(sqlite3.connect(world.sandbox.folder / "payments.db")) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        one = "SELECT * FROM issuances WHERE payment_intent_id = ?"
+        row = dict(connection.execute(one, [local_id(world, payment_intent)]).fetchone())
+        row |= {"id": "second", "namespace": "second.x", "download_token": "second", "state": "voided"}
+        row |= {"voided_at": "2026-01-30 12:00:00"}
+        places = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO issuances ({', '.join(row)}) VALUES ({places})", [*row.values()])
+
+
+def run_for_persons(world: Rehearsal) -> None:
+    """Run twice; what is for a person is no fault of the run."""
+    for _ in range(2):
+        world.later()
+        assert world.reconcile().code in {0, 5}
+
+
+def test_a_planned_correction_whose_purchase_moved_is_told(rehearse: Rehearse) -> None:
+    """It keeps the account that it was planned for and cannot go on: exit 4 says so, and how it is sent."""
+    world = rehearse(purchases=8, special_cases=False, lacking_share=0, logs=False)
+    bought = world.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    token = world.sandbox.spec.token
+    world.sandbox.set_token("another")
+    assert world.reconcile().code == 4
+    world.sandbox.set_token(token)
+    move(world, bought, NEW)
+    world.later()
+    world.reconcile()
+    assert resolve(world, bought, "not-credited").code == 0
+    world.later()
+
+    said = world.reconcile()
+
+    assert (said.code, said.document["hold"], said.document["corrections"]["held"]) == (
+        4,
+        "purchase_changed",
+        1,
+    )
+    assert "credit NAMESPACE --apply" in said.err
+    namespace = world.sandbox.truth.purchases[bought].namespace
+    assert world.ucred("credit", str(namespace), *SIGNED, "--apply").code == 0
+    assert held(world, OLD, NEW) == [0, 1]
+    run_again(world)
+
+
+def test_a_mint_on_another_account_before_the_first_look(world: Rehearsal) -> None:
+    """The payments API's log names the namespace: who has another address since is not credited again."""
+    bought = without(world, INDEXER_LOG).sandbox.purchase("credited", email=OLD, age=20 * DAY)
+    move(world, bought, NEW)
+
+    assert world.reconcile().code == 0
+
+    assert world.verdict(bought) == ("ambiguous", "credited_elsewhere")
+    assert (held(world, OLD, NEW), world.sandbox.http_credits) == ([1, 0], ())
+
+
+def test_an_address_changed_between_the_read_and_the_first_judgement(world: Rehearsal) -> None:
+    """A run that read the certificate and ended before it judged has seen under which account it was."""
+    bought = without(world, *LOGS).sandbox.purchase("credited", email=OLD, age=2 * DAY)
+    address = world.variables["RUST_L1_INDEXER"]
+    world.variables["RUST_L1_INDEXER"] = "http://127.0.0.1:9"
+    assert world.reconcile().code == 3
+    world.variables["RUST_L1_INDEXER"] = address
+
+    move(world, bought, NEW)
+    run_again(world)
+
+    assert world.verdict(bought) == ("ambiguous", "addresses_differ")
+    assert world.sandbox.http_credits == ()
+
+
+def test_a_refund_while_the_first_sweep_was_cut_off(world: Rehearsal) -> None:
+    """What a first sweep had read before it was cut off is asked for changes when it goes on, days later."""
+    refunded = world.sandbox.purchase("lacking_indexer_down", age=DAY)
+    with (
+        mock.patch.object(stripe_walk, "CHUNK", 1),
+        mock.patch.object(stripe_connection, "PAGE_SIZE", 3),
+        mock.patch.object(_StripeReader, "_keep_window", cut_off_after(_StripeReader._keep_window)),
+    ):
+        assert world.reconcile(apply=False).code == 3
+    world.later(2 * DAY)
+    world.sandbox.refund(refunded)
+    world.later(HOUR)
+
+    assert world.reconcile().code == 0
+
+    assert world.verdict(refunded) == ("withdrawn", "refunded")
+    assert world.sandbox.http_credits == ()
+
+
+def cut_off_after(honest: Any) -> Any:
+    """Let Stripe go away as soon as a part of a sweep is kept."""
+
+    def keep_window(reader: Any, since: Any) -> Any:
+        keep = honest(reader, since)
+
+        def kept(window: Any, payments: Any) -> None:
+            keep(window, payments)
+            raise SourceUnreadable("Stripe", "it went away", "Try again later.")
+
+        return kept
+
+    return keep_window
