@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, inf
-from typing import Final, Self
+from typing import Any, Final, Self
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import Connection, Row, and_, func, or_, select
 
 from ucred_pipeline.domain.corrections import AttemptState, CorrectionState
 from ucred_pipeline.domain.limits import Excess
@@ -17,9 +17,10 @@ from ucred_pipeline.ledger.alerts import waiting_since
 from ucred_pipeline.ledger.breaks import break_id, count_breaks, open_breaks
 from ucred_pipeline.ledger.mints import OWED, latency_us
 from ucred_pipeline.ledger.plans import PlanState
-from ucred_pipeline.ledger.runs import RECONCILIATION
+from ucred_pipeline.ledger.runs import RECONCILED, RECONCILIATION
 from ucred_pipeline.ledger.safety import HoldKind, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import attempts, corrections, plan_items, plans, purchases, runs
+from ucred_pipeline.ledger.sender_lock import ANOTHER_SENDER
 
 #: A place among many is a product of floats, which may come out a hair above a whole number.
 _ROUNDING: Final = 1e-6
@@ -164,14 +165,15 @@ def _over_credits(at: _Moment) -> Reading:
 
 
 def _reconciliation_age(at: _Moment) -> Reading:
-    """How long ago a reconciliation came to its end; where none has, how long ago the first one began.
+    """How long ago one that read everything came to its end; where none has, since when the first runs.
 
     An end that lies ahead counts for nothing: until the clock has caught up it would hide every silence.
     """
-    of_the_job = runs.c.job == RECONCILIATION
-    has_ended = of_the_job & runs.c.outcome.in_(DECIDED) & (runs.c.finished <= at.now)
-    since = at.connection.execute(select(func.max(runs.c.finished)).where(has_ended)).scalar()
-    since = since or at.connection.execute(select(func.min(runs.c.began)).where(of_the_job)).scalar()
+    ended = RECONCILED & (runs.c.finished <= at.now)
+    since = at.connection.execute(select(func.max(runs.c.finished)).where(ended)).scalar()
+    if since is None:
+        first = select(func.min(runs.c.began)).where(runs.c.job == RECONCILIATION)
+        since = at.connection.execute(first).scalar()
     return Reading(at.age_s(since) if since else None)
 
 
@@ -191,19 +193,32 @@ def _hold_of(kind: HoldKind) -> "_Read":
 
 
 def _gates_closed(at: _Moment) -> Reading:
-    """Why the newest run that might send did not, where nothing else tells it already."""
+    """Why the newest run that had something to send did not, where nothing else tells it already.
+
+    That another process sends is no trouble once; it is one where run after run finds it so.
+    """
     newest = (
-        select(runs.c.summary, runs.c.outcome)
+        select(runs)
         .where(runs.c.applied, runs.c.outcome.in_(DECIDED), runs.c.began <= at.now)
         .order_by(runs.c.began.desc())
-        .limit(1)
+        .limit(_RUNS_LOOKED_AT)
     )
-    row = at.connection.execute(newest).first()
-    gate = row.summary.get("hold") if row and row.outcome == Outcome.HELD else None
-    told_elsewhere = {*HoldKind, *Excess, "token_refused", "another_sender"}
-    if gate is None or not told_elsewhere.isdisjoint(gate.split(", ")):
+    looked = [row for row in at.connection.execute(newest) if _would_have_told(row)][:_STUCK_AFTER]
+    gates = [row.summary["hold"] if row.outcome == Outcome.HELD else None for row in looked]
+    gate = gates[0] if gates else None
+    if gate is None or not _TOLD_ELSEWHERE.isdisjoint(gate.split(", ")):
+        return Reading(0)
+    if gate == ANOTHER_SENDER and gates != [ANOTHER_SENDER] * _STUCK_AFTER:
         return Reading(0)
     return Reading(1, each={gate: 1})
+
+
+def _would_have_told(run: Row[Any]) -> bool:
+    """Whether a run says anything of the gates: it had something to send, or looked at all that is open."""
+    if not run.summary:
+        return False
+    over_all = run.job == RECONCILIATION and run.since is None and run.until is None
+    return over_all or run.summary["corrections"]["planned"] > 0
 
 
 def _plans_withheld(at: _Moment) -> Reading:
@@ -225,6 +240,10 @@ def _breaker_openings(at: _Moment) -> Reading:
 
 _Read = Callable[[_Moment], Reading]
 _QUANTILE: Final = 0.95
+_TOLD_ELSEWHERE: Final = frozenset({*HoldKind, *Excess, "token_refused"})
+#: So many runs in a row that each found another process sending: it is stuck.
+_STUCK_AFTER: Final = 3
+_RUNS_LOOKED_AT: Final = 200
 _TOLD_BY_THEMSELVES: Final = (HoldKind.PERSON, HoldKind.INDEXER_FORGOT)
 _READ: Final[Mapping[Measure, _Read]] = {
     Measure.MINT_SUCCESS: lambda at: Reading(share=mint_success(at.connection, at.now - at.windows.mint)),

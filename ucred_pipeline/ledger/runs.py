@@ -5,13 +5,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func, insert, select, update
 
-from ucred_pipeline.domain.runs import Outcome
-from ucred_pipeline.ledger.schema import runs
+from ucred_pipeline.domain.runs import DECIDED, FAILED, Outcome
+from ucred_pipeline.ledger.reads import ALWAYS_NEEDED
+from ucred_pipeline.ledger.schema import reads, runs
 
 #: The job that reads everything: only its runs tell how fresh the figures are.
 RECONCILIATION: Final = "reconciliation"
+#: Reconciliations that came to their end, and read what they stand on: a run of some of the steps may not.
+RECONCILED: Final = and_(
+    runs.c.job == RECONCILIATION,
+    runs.c.outcome.in_(DECIDED),
+    *(
+        exists().where(reads.c.run_id == runs.c.id, reads.c.source == source, reads.c.closed)
+        for source in ALWAYS_NEEDED
+    ),
+)
+_ENDED: Final = func.coalesce(runs.c.finished, runs.c.began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +71,27 @@ def find_run(connection: Connection, run_id: str) -> Run | None:
     return _run(row) if row else None
 
 
-def last_run(connection: Connection, now: datetime, *outcomes: Outcome) -> Run | None:
-    """The newest reconciliation, or the newest that ended so.
+def last_run(connection: Connection, now: datetime) -> Run | None:
+    """The newest reconciliation, however far it has come."""
+    return _newest(connection, now, runs.c.began, runs.c.job == RECONCILIATION)
 
-    One that lies ahead of now, by a clock that was ahead, hides none that does not.
-    """
-    moment = func.coalesce(runs.c.finished, runs.c.began) if outcomes else runs.c.began
-    chosen = select(runs).where(runs.c.job == RECONCILIATION).order_by(runs.c.began.desc()).limit(1)
-    if outcomes:
-        chosen = chosen.where(runs.c.outcome.in_(outcomes))
+
+def last_ended(connection: Connection, now: datetime) -> Run | None:
+    """The newest reconciliation that has ended, well or not."""
+    ended = runs.c.outcome.in_((*DECIDED, *FAILED))
+    return _newest(connection, now, _ENDED, (runs.c.job == RECONCILIATION) & ended)
+
+
+def last_reconciled(connection: Connection, now: datetime) -> Run | None:
+    """The newest reconciliation that read everything and came to its end."""
+    return _newest(connection, now, _ENDED, RECONCILED)
+
+
+def _newest(
+    connection: Connection, now: datetime, moment: ColumnElement[datetime], wanted: ColumnElement[bool]
+) -> Run | None:
+    """One that lies ahead of now, by a clock that was ahead, hides none that does not."""
+    chosen = select(runs).where(wanted).order_by(runs.c.began.desc()).limit(1)
     row = connection.execute(chosen.where(moment <= now)).mappings().first()
     row = row or connection.execute(chosen).mappings().first()
     return _run(row) if row else None

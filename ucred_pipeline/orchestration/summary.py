@@ -60,10 +60,10 @@ def finish(pipeline: Pipeline, run_id: str, credited: Credited, plan: str | None
 
 
 def fail(pipeline: Pipeline, run_id: str, outcome: Outcome, told: str) -> None:
-    """Keep that a run ended without deciding anything; one that was to do a part only leaves no red day."""
+    """Keep that a run failed, beside the figures of what it had done; one of some steps leaves no red day."""
     with pipeline.ledger.write() as connection:
         now, run = pipeline.clock.now(), find_run(connection, run_id)
-        end_run(connection, run_id, End(now, outcome, told))
+        end_run(connection, run_id, End(now, outcome, told, run.summary if run else {}))
         if run is not None and outcome is not Outcome.DONE:
             note_failed(connection, Days(run.since, run.until), now, outcome)
 

@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from ucred_pipeline.domain.clock import Clock, from_micros, to_micros
-from ucred_pipeline.domain.runs import DECIDED, FAILED
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.break_lists import breaks_by_age
 from ucred_pipeline.ledger.errors import LedgerUnusable
@@ -23,7 +22,7 @@ from ucred_pipeline.ledger.measures import Windows, retry_queue
 from ucred_pipeline.ledger.mints import LATENCY_BUCKETS_MS, read_mint_counters
 from ucred_pipeline.ledger.reader import LedgerReader
 from ucred_pipeline.ledger.reads import Source, last_closed
-from ucred_pipeline.ledger.runs import last_run
+from ucred_pipeline.ledger.runs import last_ended, last_reconciled
 from ucred_pipeline.reporting.sending_metrics import sending_metrics
 
 #: What the text is, for Prometheus.
@@ -108,7 +107,7 @@ def _breaks(connection: Connection, now: datetime) -> Iterator[Metric]:
 
 
 def _runs(connection: Connection, now: datetime) -> Iterator[Metric]:
-    good, newest = last_run(connection, now, *DECIDED), last_run(connection, now, *DECIDED, *FAILED)
+    good, newest = last_reconciled(connection, now), last_ended(connection, now)
     told = "When the newest run that came to its end did so; 0 before the first."
     yield _gauge(
         "reconciliation_last_success_timestamp_seconds", told, _seconds(good.finished if good else None)

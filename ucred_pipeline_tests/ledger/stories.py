@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, select, update
 
 from ucred_pipeline.domain.answers import Answer, AnswerKind, Effect
-from ucred_pipeline.domain.clock import Clock
+from ucred_pipeline.domain.clock import Clock, to_micros
 from ucred_pipeline.domain.corrections import (
     Attempt,
     AttemptState,
@@ -24,6 +24,7 @@ from ucred_pipeline.ledger.correction_rows import attempts_of
 from ucred_pipeline.ledger.corrections import Ceiling, CorrectionBook, Request, Sender
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.plans import save_plan
+from ucred_pipeline.ledger.reads import ALWAYS_NEEDED, Read, save_read
 from ucred_pipeline.ledger.safety import Signed
 from ucred_pipeline.ledger.schema import attempts, balances, corrections, purchases
 from ucred_pipeline_tests.conftest import NOON
@@ -50,6 +51,19 @@ def item(number: int, **changes: Any) -> PlanItem:
         epoch=1,
     )
     return replace(told, **changes)
+
+
+def read_everything(connection: Connection, run_id: str, at: datetime) -> None:
+    """Let a run have read whole what every run reads."""
+    for source in ALWAYS_NEEDED:
+        covered = {
+            "since_us": 0,
+            "until_us": to_micros(at),
+            "problems": [],
+            "accounts": 0,
+            "build": "a build",
+        }
+        save_read(connection, Read(run_id, source, at, at, True, 0, 0, covered))
 
 
 def add_purchase(connection: Connection, wanted: PlanItem, **changes: Any) -> None:

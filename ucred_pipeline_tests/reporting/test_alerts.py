@@ -19,6 +19,7 @@ from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.alerts import acknowledge, find_alerts, read_alerts, silence
 from ucred_pipeline.ledger.database import Ledger
+from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.safety import Signed, release_holds
 from ucred_pipeline.ledger.schema import outbox
 from ucred_pipeline.reporting.alert_list import document, render
@@ -145,6 +146,44 @@ def test_only_a_reconciliation_is_fresh(watch: Watch, receiver: Receiver, job: s
     watch.away(45 * MINUTE).minutes(2)
 
     assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
+
+
+def test_a_run_that_read_nothing_is_not_fresh(watch: Watch, receiver: Receiver) -> None:
+    """A run of some of the steps, as a click starts one, reads no source: what is missing is not seen."""
+    troubles.run(watch.ledger, Outcome.DONE, NOON)
+    troubles.run(watch.ledger, Outcome.DONE, NOON + 40 * MINUTE, name="a part", reads=False)
+
+    watch.away(45 * MINUTE).minutes(2)
+
+    assert receiver.titles == ["[CRITICAL] UCRED reconciliation_stale"]
+
+
+def test_a_run_with_nothing_to_send_opens_no_gate(watch: Watch, receiver: Receiver) -> None:
+    """A gate stays closed until a run that has something to send, or looks at everything, finds none."""
+    troubles.run(watch.ledger, Outcome.HELD, NOON, hold="unknown_build")
+    watch.minutes(2)
+    quiet = Days(NOON - troubles.DAY, NOON)
+    troubles.run(watch.ledger, Outcome.DONE, NOON + 3 * MINUTE, name="a quiet day", days=quiet)
+    watch.minutes(3)
+    assert receiver.titles == ["[WARNING] UCRED gate_closed"]
+
+    troubles.run(watch.ledger, Outcome.DONE, watch.clock.now(), name="all that is open")
+    watch.minutes(3)
+    assert receiver.titles[1:] == ["[RESOLVED] UCRED gate_closed"]
+
+
+def test_a_sender_that_is_stuck_is_told(watch: Watch, receiver: Receiver) -> None:
+    """That another process sends is no news twice; three runs in a row that find one mean that it hangs."""
+    for number in range(2):
+        troubles.run(
+            watch.ledger, Outcome.HELD, watch.clock.now(), hold="another_sender", name=f"run {number}"
+        )
+        watch.minutes(3)
+    assert receiver.titles == []
+
+    troubles.run(watch.ledger, Outcome.HELD, watch.clock.now(), hold="another_sender", name="run 2")
+    watch.minutes(3)
+    assert receiver.titles == ["[WARNING] UCRED gate_closed"]
 
 
 FAR: Final = timedelta(days=300)

@@ -37,7 +37,7 @@ from ucred_pipeline.reporting.mint_rate import percent, recent_mint_rate
 from ucred_pipeline.reporting.page.words import latency
 from ucred_pipeline.settings import Rules
 from ucred_pipeline_tests.conftest import NOON, FakeClock
-from ucred_pipeline_tests.ledger.stories import add_purchase, book_of, in_doubt, item
+from ucred_pipeline_tests.ledger.stories import add_purchase, book_of, in_doubt, item, read_everything
 from ucred_pipeline_tests.reporting.serving import visiting
 from ucred_pipeline_tests.reporting.worlds import World
 
@@ -106,6 +106,7 @@ def ran(
     """Keep a run that ended."""
     run = Run("run-1", at - timedelta(seconds=9), None, True, None, None, Outcome.RUNNING, "", {})
     begin_run(connection, run)
+    read_everything(connection, run.id, at)
     end_run(connection, "run-1", End(at, outcome, detail))
 
 

@@ -14,12 +14,12 @@ from ucred_pipeline.ledger.breaks import update_breaks
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.mints import note_mints
 from ucred_pipeline.ledger.plans import save_plan
-from ucred_pipeline.ledger.purchases import clear_marks, mark_all_accounts
+from ucred_pipeline.ledger.purchases import Days, clear_marks, mark_all_accounts
 from ucred_pipeline.ledger.runs import RECONCILIATION, End, Run, begin_run, end_run
 from ucred_pipeline.ledger.safety import HoldKind, Signed, open_breaker, raise_hold
 from ucred_pipeline.ledger.schema import breaker, credit_lines
 from ucred_pipeline_tests.conftest import NOON, FakeClock
-from ucred_pipeline_tests.ledger.stories import add_purchase, book_of, in_doubt, item
+from ucred_pipeline_tests.ledger.stories import add_purchase, book_of, in_doubt, item, read_everything
 
 #: Texts that must be in no message: an address, a key, a token, markup, control characters.
 ADDRESS: Final = "canary.address@example.com"
@@ -29,6 +29,7 @@ MARKUP: Final = "<script>canary()</script>[x](http://canary.example)**canary**"
 CONTROL: Final = "canary\x1b[31m\u202e\x07\r\nX-Canary: 1"
 ROTTEN: Final = f"{ADDRESS} {KEY} {TOKEN} {MARKUP} {CONTROL}"
 DAY: Final = timedelta(days=1)
+EVERY_DAY: Final = Days()
 _RUN: Final = Run(
     "run-0", NOON, None, applied=True, since=None, until=None, outcome=Outcome.RUNNING, detail="", summary={}
 )
@@ -108,11 +109,17 @@ def run(
     *,
     name: str = "r",
     job: str = RECONCILIATION,
+    days: Days = EVERY_DAY,
+    reads: bool = True,
 ) -> None:
-    """Write a run of a job that ended so; its detail holds canaries."""
+    """Write a run of a job that ended so, which reads all unless told; its detail holds canaries."""
+    corrections = {"planned": 1 if hold else 0}
+    summary = {"hold": hold, "plan": ROTTEN, "corrections": corrections}
     with ledger.write() as connection:
-        begin_run(connection, replace(_RUN, id=name, began=at, job=job))
-        end_run(connection, name, End(at, outcome, ROTTEN, {"hold": hold, "plan": ROTTEN}))
+        if reads:
+            read_everything(connection, name, at)
+        begin_run(connection, replace(_RUN, id=name, began=at, job=job, since=days.since, until=days.until))
+        end_run(connection, name, End(at, outcome, ROTTEN, summary))
 
 
 def held(kind: HoldKind) -> Trouble:

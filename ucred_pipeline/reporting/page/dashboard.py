@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from ucred_pipeline.domain.runs import DECIDED
 from ucred_pipeline.ledger.break_lists import (
     AgeBand,
     BreakFilter,
@@ -19,7 +18,7 @@ from ucred_pipeline.ledger.break_lists import (
 )
 from ucred_pipeline.ledger.plans import Withheld, plans_waiting
 from ucred_pipeline.ledger.reads import Source
-from ucred_pipeline.ledger.runs import Run, last_run, recent_runs
+from ucred_pipeline.ledger.runs import Run, last_reconciled, last_run, recent_runs
 from ucred_pipeline.ledger.safety import Hold, open_holds
 from ucred_pipeline.reporting.page.alerts import SeenAlerts, see_alerts
 from ucred_pipeline.reporting.page.charts import (
@@ -74,7 +73,7 @@ def read_dashboard(connection: Connection, span: Span, limits: Thresholds, now: 
     holds, withheld = open_holds(connection), plans_waiting(connection)
     standing = Standing(
         newest=last_run(connection, now),
-        ended=last_run(connection, now, *DECIDED),
+        ended=last_reconciled(connection, now),
         holds=holds,
         withheld=withheld,
         figures=figures,
