@@ -53,6 +53,12 @@ def _amount(value: Any) -> int:
         raise ValueError(f"{error}; allowed: 0 or more UCRED, with at most 18 decimals") from error
 
 
+def _more_than_nothing(value: int) -> int:
+    if value == 0:
+        raise ValueError("allowed: more than 0 UCRED")
+    return value
+
+
 def _begun(value: date) -> date:
     if value > datetime.now(UTC).date():
         raise ValueError("expected a day that has begun: today in UTC, or earlier")
@@ -88,6 +94,7 @@ def _database_url(value: SecretStr) -> SecretStr:
 
 #: An amount of UCRED in the file ("1", "0.5", 2), and wei in the program.
 Ucred = Annotated[int, BeforeValidator(_amount)]
+SomeUcred = Annotated[Ucred, AfterValidator(_more_than_nothing)]
 BegunDay = Annotated[date, AfterValidator(_begun)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
@@ -114,7 +121,7 @@ class Purchases(_Section):
 
     first_day: BegunDay = date(2024, 1, 1)
     grace_s: Seconds = 1800
-    minted_ucred: Ucred = ucred_to_wei(1)
+    minted_ucred: SomeUcred = ucred_to_wei(1)
     friends_and_family_keys: tuple[str, ...] = ("ff_code", "genesis_founder")
 
 
@@ -122,8 +129,8 @@ class Limits(_Section):
     """What a run may send by itself; a plan over a limit waits for an approval."""
 
     corrections_per_run: Count = 100
-    ucred_per_run: Ucred = ucred_to_wei(200)
-    ucred_per_day: Ucred = ucred_to_wei(500)
+    ucred_per_run: SomeUcred = ucred_to_wei(200)
+    ucred_per_day: SomeUcred = ucred_to_wei(500)
     lacking_percent: Percent = 25
     lacking_percent_from_purchases: Count = 20
     lacking_percent_days: Count = 35
@@ -394,7 +401,9 @@ def load_rules(named: str | None) -> Rules:
     path = Path(named or "ucred.toml")
     if not path.is_file():
         if named:
-            raise SettingsError(f"UCRED_CONFIG names {path}, which is not there")
+            raise SettingsError(f"UCRED_CONFIG names {path}, which is not there, or is no file")
+        if path.exists() or path.is_symlink():
+            raise SettingsError(f"{path} is no file: put the file there, or remove it for the defaults")
         return Rules()
     try:
         return Rules.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

@@ -1,7 +1,7 @@
 """Settings are read whole or refused: an error names the key and what is allowed, and never a secret."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -93,6 +93,16 @@ def test_a_file_in_the_folder_is_read() -> None:
     assert load_settings(environ={"UCRED_CONFIG": "other.toml"}).rules.limits.corrections_per_run == 8
 
 
+@pytest.mark.parametrize("named", [None, "ucred.toml"])
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_is_no_absence(make: Callable[[Path], None], named: str | None) -> None:
+    """A container makes a folder of a mount whose source is missing: the defaults are not meant then."""
+    make(Path("ucred.toml"))
+
+    with pytest.raises(SettingsError, match="is no file"):
+        load_rules(named)
+
+
 def test_a_file_that_was_named_must_be_there() -> None:
     """A name that leads nowhere is an error, and not the defaults."""
     with pytest.raises(SettingsError, match=r"UCRED_CONFIG names nowhere\.toml, which is not there"):
@@ -126,6 +136,8 @@ def test_a_file_that_was_named_must_be_there() -> None:
         ("[limits]\nlacking_percent = nan", "limits.lacking_percent: "),
         ("[limits]\nucred_per_run = -1", "limits.ucred_per_run: "),
         ("[limits]\nucred_per_run = 1.5", "limits.ucred_per_run: "),
+        ("[limits]\nucred_per_run = 0", "limits.ucred_per_run: allowed: more than 0 UCRED"),
+        ('[purchases]\nminted_ucred = "0.0"', "purchases.minted_ucred: allowed: more than 0 UCRED"),
         ("[indexer]\nquiescence_s = 0", "indexer.quiescence_s: Input should be greater than 0"),
         ("[indexer]\nparallel_accounts = 0", "indexer.parallel_accounts: "),
         ("[stripe]\nworkers = 11", "stripe.workers: Input should be less than or equal to 10"),

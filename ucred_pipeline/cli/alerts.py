@@ -131,7 +131,7 @@ def test(context: click.Context, severity: str) -> int:
     from ucred_pipeline.reporting.alerts import routes_of  # noqa: PLC0415
     from ucred_pipeline.reporting.notifications import Trial, send_trial  # noqa: PLC0415
 
-    with opened(context) as pipeline:
+    with opened(context, begins=True) as pipeline:
         routes = routes_of(pipeline.settings)
         timeout_s = pipeline.settings.rules.alerts.timeout_s
     for problem in routes.problems:

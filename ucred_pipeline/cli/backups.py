@@ -43,7 +43,7 @@ def restore(context: click.Context, file: Path, by: str, reason: str) -> None:
 
     Nothing is sent from it until a person has looked: see docs/runbook.md, A ledger is restored.
     """
-    with opened(context) as pipeline, progress() as tell:
+    with opened(context, begins=True) as pipeline, progress() as tell:
         signed = sign(pipeline, by, reason)
         copied = copying.restore(file, pipeline.ledger, signed, partial(tell, _COPIED))
     click.echo(

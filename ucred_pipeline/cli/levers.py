@@ -47,7 +47,8 @@ def hold(context: click.Context, by: str, reason: str) -> None:
     """Stop all sending until `ucred release`; runs go on reading and judging."""
     with opened(context) as pipeline, pipeline.ledger.write() as connection:
         raised = raise_hold(connection, HoldKind.PERSON, sign(pipeline, by, reason))
-    click.echo("Nothing is sent from now on." if raised else "A hold is in force already.")
+    told = "Nothing is sent from now on." if raised else "A hold is in force already."
+    click.echo(typable(f"{told} The ledger: {pipeline.ledger.place}", context.obj))
 
 
 @click.command()

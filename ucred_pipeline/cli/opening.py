@@ -11,11 +11,11 @@ if TYPE_CHECKING:  # what reads the sources and judges takes most of a second to
 
 
 @contextmanager
-def opened(context: click.Context) -> Iterator["Pipeline"]:
-    """Open the pipeline that the settings of the command name."""
+def opened(context: click.Context, *, begins: bool = False) -> Iterator["Pipeline"]:
+    """Open the pipeline that the settings of the command name, whose ledger is there unless it `begins`."""
     from ucred_pipeline.orchestration.opening import open_pipeline  # noqa: PLC0415
 
-    with open_pipeline(context.obj) as pipeline:
+    with open_pipeline(context.obj, begins=begins) as pipeline:
         yield pipeline
 
 

@@ -47,7 +47,7 @@ def reconcile(
     Without days it plans for all that is open. Judging always looks at every purchase of an account.
     """
     days = _days(since, until)
-    with opened(context) as pipeline:
+    with opened(context, begins=True) as pipeline:
         run = run_once(pipeline, days, apply=apply)
         _show_run(run, context.obj, as_json=as_json)
     return exit_of(run.outcome)

@@ -60,7 +60,7 @@ def status(context: click.Context, *, as_json: bool) -> None:
     """Tell where things stand: the last run, the sources, the breaks, and what is held."""
     from ucred_pipeline.reporting import status as report  # noqa: PLC0415
 
-    with opened(context) as pipeline, pipeline.ledger.read() as connection:
+    with opened(context, begins=True) as pipeline, pipeline.ledger.read() as connection:
         told = report.status(pipeline.settings, connection, pipeline.clock.now())
     if as_json:
         click.echo(json.dumps(told, ensure_ascii=False))
@@ -98,7 +98,7 @@ def doctor(context: click.Context) -> int:
     """Check that everything that a run needs is in order; proves the token without an effect."""
     from ucred_pipeline.orchestration.doctor import examine, render, worst  # noqa: PLC0415
 
-    with opened(context) as pipeline:
+    with opened(context, begins=True) as pipeline:
         findings = examine(pipeline)
     show(render(findings), context.obj)
     return Exit.USAGE if worst(findings) == "error" else Exit.DONE

@@ -10,6 +10,7 @@ from ucred_pipeline.ledger.purchases import Days
 from ucred_pipeline.ledger.runs import Run, find_run, running_runs
 from ucred_pipeline.orchestration import summary
 from ucred_pipeline.orchestration.assets import is_asked_to_send
+from ucred_pipeline.orchestration.ownership import is_ours
 from ucred_pipeline.orchestration.partitions import keys_of, scope_of
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline.settings import SettingsError
@@ -41,7 +42,8 @@ def keep_lost_runs(instance: dg.DagsterInstance, pipeline: Pipeline, since: date
     filters = dg.RunsFilter(statuses=ended, updated_after=since)
     records = instance.get_run_records(filters, limit=_AT_ONCE, order_by="update_timestamp", ascending=True)
     for record in records:
-        _keep(pipeline, record.dagster_run)
+        if is_ours(record.dagster_run):
+            _keep(pipeline, record.dagster_run)
     return max([since, *(record.update_timestamp for record in records)])
 
 

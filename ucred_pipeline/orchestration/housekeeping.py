@@ -13,6 +13,7 @@ import dagster as dg
 
 from ucred_pipeline.ledger.pruning import prune
 from ucred_pipeline.orchestration.failing import without_secrets
+from ucred_pipeline.orchestration.ownership import is_ours
 from ucred_pipeline.orchestration.pipeline import Pipeline
 
 _AT_ONCE: Final = 200
@@ -61,9 +62,9 @@ def housekeeping_schedule() -> dg.RunRequest:
 
 
 def _runs_before(instance: dg.DagsterInstance, before: datetime) -> Iterator[str]:
-    """The runs that had ended and were made before, page by page."""
+    """The pipeline's runs that had ended and were made before, page by page; those of others stay."""
     cursor = None
     chosen = dg.RunsFilter(statuses=_ENDED, created_before=before)
     while records := instance.get_run_records(chosen, limit=_AT_ONCE, cursor=cursor):
-        yield from (record.dagster_run.run_id for record in records)
+        yield from (record.dagster_run.run_id for record in records if is_ours(record.dagster_run))
         cursor = records[-1].dagster_run.run_id

@@ -11,10 +11,10 @@ from ucred_pipeline.settings import data_folder, default_ledger_url, load_settin
 
 
 @contextmanager
-def open_pipeline(env_file: Path | None = None) -> Iterator[Pipeline]:
-    """Read the settings, open the ledger, and close it at the end."""
+def open_pipeline(env_file: Path | None = None, *, begins: bool = True) -> Iterator[Pipeline]:
+    """Read the settings, open the ledger, and close it at the end; who `begins` makes it where none is."""
     settings = load_settings(env_file)
-    if settings.ledger_url == default_ledger_url():
+    if begins and settings.ledger_url == default_ledger_url():
         data_folder().mkdir(parents=True, exist_ok=True)
-    with Ledger.open(settings.ledger_url) as ledger:
+    with Ledger.open(settings.ledger_url, begins=begins) as ledger:
         yield Pipeline(settings, ledger, SystemClock())

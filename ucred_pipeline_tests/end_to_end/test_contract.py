@@ -179,6 +179,7 @@ def test_a_break_keeps_its_id_and_ends(lacking: Rehearsal) -> None:
 
 def test_exit_0_and_4_and_5(lacking: Rehearsal) -> None:
     """A hold is 4, a correction left in doubt 5, and all done 0."""
+    assert lacking.reconcile(apply=False).code == 0
     assert lacking.ucred("hold", "--reason", "a look", "--by", "Ida").code == 0
     held = lacking.reconcile()
     assert (held.code, held.document["hold"], held.document["corrections"]["held"]) == (4, "person", 4)

@@ -1,6 +1,7 @@
 """The safety lever, support's manual mint, and a person's word: each leaves who and why."""
 
 from datetime import timedelta
+from shutil import copy
 
 import pytest
 
@@ -238,3 +239,74 @@ def test_doctor_finds_what_is_wrong(plain: Rehearsal, fault: str) -> None:
     assert said.code == 2
     assert "Traceback" not in said.text
     assert plain.secrets_in(said.text) == []
+
+
+@pytest.mark.parametrize("command", [("hold", *SIGNED), ("breaks",), ("verify",), ("release", *SIGNED)])
+def test_a_lever_that_moves_nothing_says_so(lacking: Rehearsal, command: tuple[str, ...]) -> None:
+    """In a shell without the pipeline's settings there is no ledger, and none is begun to be held in vain."""
+    elsewhere = lacking.folder / "another ledger.db"
+    lacking.variables["UCRED_DATABASE_URL"] = f"sqlite:///{elsewhere.as_posix()}"
+
+    said = lacking.ucred(*command)
+
+    assert (said.code, said.out, elsewhere.exists()) == (2, "", False)
+    assert "there is no ledger at" in said.err
+
+
+def test_a_hold_names_what_is_held(lacking: Rehearsal) -> None:
+    """Whoever stops the pipeline sees which ledger it is that they stopped."""
+    assert "ledger.db" in lacking.ucred("hold", *SIGNED).out
+
+
+def test_a_credit_that_is_dropped_is_no_success(lacking: Rehearsal) -> None:
+    """Where the account is not as it was judged nothing is sent, and the exit says so."""
+    owed = first(lacking)
+    lacking.sandbox.top_up(owed.account, 5)
+
+    said = lacking.ucred("credit", str(owed.namespace), *SIGNED, "--apply")
+
+    assert (said.code, said.out.strip(), lacking.sandbox.http_credits) == (4, "1 held", ())
+    assert "evidence_changed" in said.err
+    again = lacking.reconcile(apply=False)
+    assert again.code == 0
+
+
+def test_a_credit_counts_its_own_doubts_only(rehearse: Rehearse) -> None:
+    """An older doubt that is settled on the way is not this credit, which is in doubt itself."""
+    world = rehearse(purchases=8, special_cases=False, lacking_share=0)
+    older = world.sandbox.purchase("lacking_indexer_down", email="a@example.com", age=2 * DAY)
+    young = world.sandbox.purchase("lacking_indexer_down", email="b@example.com", age=timedelta(minutes=25))
+    log, stale = world.variables["UCRED_INDEXER_LOG"], world.folder / "older.log"
+    copy(log, stale)
+    world.variables["UCRED_INDEXER_LOG"] = str(stale)
+    world.sandbox.faults.set("indexer-drop-after", account="acct:user:a@example.com", times=1)
+    assert world.reconcile().code == 5
+    world.later(timedelta(minutes=10))
+    world.reconcile(apply=False)
+    world.variables["UCRED_INDEXER_LOG"] = log
+    world.sandbox.faults.set("indexer-drop-before", account="acct:user:b@example.com", times=1)
+
+    namespace = world.sandbox.truth.purchases[young].namespace
+    said = world.ucred("credit", str(namespace), *SIGNED, "--apply")
+
+    assert (said.code, said.out.strip()) == (5, "1 in doubt")
+    assert (world.verdict(older)[0], world.verdict(young)[0]) == ("credited", "in_doubt")
+
+
+def test_the_purchases_of_another_world_are_not_credited(lacking: Rehearsal, rehearse: Rehearse) -> None:
+    """What a trial read of one world is not credited in another: a person says whether they are the same."""
+    another = rehearse(purchases=8, special_cases=False, lacking_share=0)
+    lacking.later()
+    another.later()
+    elsewhere = {
+        name: value for name, value in another.variables.items() if not name.startswith("UCRED_DATABASE")
+    }
+    lacking.variables |= elsewhere
+
+    said = lacking.reconcile()
+
+    assert (said.code, said.document["hold"], another.sandbox.http_credits) == (4, "another_world", ())
+    assert "this ledger has been fed from another" in said.err
+    assert lacking.ucred("release", *SIGNED).code == 0
+    lacking.later()
+    assert lacking.reconcile(apply=False).document["hold"] is None

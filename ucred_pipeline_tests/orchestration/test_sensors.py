@@ -193,7 +193,9 @@ def test_a_run_that_died_gets_its_end(
 def test_a_run_that_never_began_is_kept(world: Rehearsal, instance: dg.DagsterInstance, job: str) -> None:
     """One that failed before its first step leaves a fault for its day; one that is tried again does not."""
     tags = {"dagster/partition": "2025-03-01", "dagster/backfill": "b"}
-    lost = run_of(instance, "FAILURE", tags, job_name=job)
+    clicked = {"asset_selection": frozenset({dg.AssetKey("purchases")})} if job == "__ASSET_JOB" else {}
+    lost = run_of(instance, "FAILURE", tags, job_name=job, **clicked)
+    foreign = run_of(instance, "FAILURE", tags, job_name="another_teams")
     retried = run_of(instance, "FAILURE", {"dagster/will_retry": "true"})
 
     ticked = tick(world, instance, "failed_runs")
@@ -202,6 +204,7 @@ def test_a_run_that_never_began_is_kept(world: Rehearsal, instance: dg.DagsterIn
     assert found is not None
     assert (found.outcome, found.job, found.applied) == (Outcome.FAULT, job, True)
     assert f"{found.since:%Y-%m-%d}" == "2025-03-01"
+    assert kept(world, foreign.run_id) is None
     assert kept(world, retried.run_id) is None
     assert tick(world, instance, "failed_runs", ticked.cursor).cursor == ticked.cursor
     with world.ledger() as ledger, ledger.read() as connection:
