@@ -547,7 +547,7 @@ def test_a_pace_does_not_use_up_the_deadline(world: World, monkeypatch: pytest.M
     monkeypatch.setattr("ucred_pipeline.corrections.issuing.asyncio.sleep", sleep)
     world.lack(*range(4))
 
-    issued = world.run(pace_s=60)
+    issued = world.run(pace_s=60, parallel_accounts=1)
 
     assert issued.confirmed == 4
     sent = [attempt.began for attempt in world.indexer.posted]

@@ -358,14 +358,14 @@ MUTANTS: Final = (
         lambda: _rules_with(quiescence=timedelta(0)),
     ),
     Mutant(
-        "no_deadline", "a process that was held up does not send", replace(_PAUSING, pause=0.25), 300,
+        "no_deadline", "a process that was held up does not send", replace(_PAUSING, pause=0.25), 600,
         _no_deadline,
     ),
     Mutant("no_fence", "sending is fenced", _PAUSING, 150, _unfenced),
     Mutant("no_grace", "the payments API has its time", named("busy_logs"), 30, _no_grace),
     Mutant("no_memory", "an indexer that forgot is sent nothing", named("restarts"), 60, _no_memory),
     Mutant(
-        "mixed_lives", "what was read of a state that is lost is no evidence", _RESTARTING_AMID, 3000,
+        "mixed_lives", "what was read of a state that is lost is no evidence", _RESTARTING_AMID, 5000,
         _mixed_lives,
     ),
     Mutant("no_clock_gate", "clocks agree", _CLOCKS, 300, _no_clock_gate),
@@ -390,7 +390,7 @@ MUTANTS: Final = (
         "no_anchor_first", "with its own anchors, an epoch begins with one", named("anchors"), 30,
         lambda: [(ledger_corrections, "is_anchored", lambda _: True)],
     ),
-    Mutant("no_guards", "the database guards the states", _PAUSING, 300, _unguarded),
+    Mutant("no_guards", "the database guards the states", _PAUSING, 600, _unguarded),
     Mutant("busy_accounts", "one at a time within an account", _TWO_AT_ONCE, 300, _busy_accounts),
     Mutant("unread_copy", "a copy of the ledger is held until it was read", _RESTORED, 300, _unread_copy),
     Mutant(

@@ -63,6 +63,11 @@ def test_a_gift_of_several_ucred_settles_no_doubt(seed: int) -> None:
     assert play(Case(seed, named("gappy_logs"))).violations == []
 
 
+def test_what_an_account_was_last_told_to_hold_is_remembered() -> None:
+    """A restart that took two credits of an account and kept a third went unnoticed: seed 281,906 sent on."""
+    assert play(Case(281_906, named("restarts_on_balances"))).violations == []
+
+
 def test_a_restored_ledger_may_name_a_purchase_again() -> None:
     """A copy does not know what was credited, and balances alone do not say for which purchase it was.
 
