@@ -17,7 +17,7 @@ from ucred_pipeline.ledger.alerts import waiting_since
 from ucred_pipeline.ledger.breaks import break_id, count_breaks, open_breaks
 from ucred_pipeline.ledger.mints import OWED, latency_us
 from ucred_pipeline.ledger.plans import PlanState
-from ucred_pipeline.ledger.runs import RECONCILED, RECONCILIATION
+from ucred_pipeline.ledger.runs import RECONCILIATION, last_reconciled
 from ucred_pipeline.ledger.safety import HoldKind, open_holds, read_breaker
 from ucred_pipeline.ledger.schema import attempts, corrections, plan_items, plans, purchases, runs
 from ucred_pipeline.ledger.sender_lock import ANOTHER_SENDER
@@ -169,9 +169,9 @@ def _reconciliation_age(at: _Moment) -> Reading:
 
     An end that lies ahead counts for nothing: until the clock has caught up it would hide every silence.
     """
-    ended = RECONCILED & (runs.c.finished <= at.now)
-    since = at.connection.execute(select(func.max(runs.c.finished)).where(ended)).scalar()
-    if since is None:
+    ended = last_reconciled(at.connection, at.now)
+    since = ended.finished if ended else None
+    if since is None or since > at.now:
         first = select(func.min(runs.c.began)).where(runs.c.job == RECONCILIATION)
         since = at.connection.execute(first).scalar()
     return Reading(at.age_s(since) if since else None)

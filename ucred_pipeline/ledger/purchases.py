@@ -151,15 +151,16 @@ _HELD: Final = select(balances.c.wei, balances.c.began, balances.c.root).where(
     balances.c.account == bindparam("account")
 )
 _KNOWN_BEFORE: Final = ("account", "namespace", "entitlement", "rule", "moved", "corrected", "certified")
+_EVER_ON: Final = (
+    select(purchases.c.payment_intent)
+    .where(purchases.c.account == bindparam("account"))
+    .union(select(accounts_left.c.payment_intent).where(accounts_left.c.account == bindparam("account")))
+)
 _YOUNG_ON: Final = (
     select(purchases.c.payment_intent)
     .outerjoin(issuances, issuances.c.payment_intent == purchases.c.payment_intent)
     .where(
-        (purchases.c.account == bindparam("account"))
-        | exists().where(
-            accounts_left.c.payment_intent == purchases.c.payment_intent,
-            accounts_left.c.account == bindparam("account"),
-        ),
+        purchases.c.payment_intent.in_(_EVER_ON),
         (purchases.c.due_since >= bindparam("issued_before"))
         | (issuances.c.issued >= bindparam("issued_before")),
     )

@@ -14,7 +14,7 @@ from ucred_pipeline.ledger.schema import reads, runs
 #: The job that reads everything: only its runs tell how fresh the figures are.
 RECONCILIATION: Final = "reconciliation"
 #: Reconciliations that came to their end, and read what they stand on: a run of some of the steps may not.
-RECONCILED: Final = and_(
+_RECONCILED: Final = and_(
     runs.c.job == RECONCILIATION,
     runs.c.outcome.in_(DECIDED),
     *(
@@ -84,7 +84,7 @@ def last_ended(connection: Connection, now: datetime) -> Run | None:
 
 def last_reconciled(connection: Connection, now: datetime) -> Run | None:
     """The newest reconciliation that read everything and came to its end."""
-    return _newest(connection, now, _ENDED, RECONCILED)
+    return _newest(connection, now, _ENDED, _RECONCILED)
 
 
 def _newest(

@@ -140,6 +140,7 @@ reads = Table(
     Column("changed", Integer, nullable=False),
     Column("detail", JSON, nullable=False),
     Index("ix_reads_source_closed", "source", "closed", "id"),
+    Index("ix_reads_of_run", "run_id", "source", "closed"),
 )
 
 sweep_windows = Table(
