@@ -198,6 +198,8 @@ class Machine(RuleBasedStateMachine):
         if state in _DENIED and answer.effect is Effect.APPLIED:
             self._attempts[attempt.name] = _A.CONTRADICTION
             self._holds.add(HoldKind.CONTRADICTION)
+        elif state is _A.APPLIED and answer.effect is Effect.NOT_APPLIED:
+            self._holds.add(HoldKind.CONTRADICTION)
         elif state in _UNSETTLED:
             self._conclude_open(attempt, answer, due)
 
