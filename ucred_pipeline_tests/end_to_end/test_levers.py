@@ -307,6 +307,4 @@ def test_the_purchases_of_another_world_are_not_credited(lacking: Rehearsal, reh
 
     assert (said.code, said.document["hold"], another.sandbox.http_credits) == (4, "another_world", ())
     assert "this ledger has been fed from another" in said.err
-    assert lacking.ucred("release", *SIGNED).code == 0
-    lacking.later()
-    assert lacking.reconcile(apply=False).document["hold"] is None
+    assert "another_world" in lacking.ucred("release", *SIGNED).out
