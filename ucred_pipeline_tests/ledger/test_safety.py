@@ -217,3 +217,6 @@ def test_before_a_receipt_balances_are_anchors(ledger: Ledger) -> None:
         for number in range(7):
             add_balance(connection, f"a{number}", number, NOON + number * A_SECOND)
         assert [found.wei for found in anchors(connection)] == [6, 5, 4, 3, 2]
+        for number in range(150):
+            add_balance(connection, f"empty{number}", 0, NOON + (10 + number) * A_SECOND)
+        assert [found.wei for found in anchors(connection)] == [6, 5, 4, 3, 2]
