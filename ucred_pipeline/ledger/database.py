@@ -128,7 +128,7 @@ class Ledger:
     @property
     def place(self) -> str:
         """Where it is, without what may be secret."""
-        return _shown(self._engine.url)
+        return place_of(self._engine.url)
 
     def _migrate(self, *, begins: bool) -> None:
         with self.read() as connection:
@@ -137,7 +137,7 @@ class Ledger:
             return
         if version is None and not begins:
             raise LedgerUnusable(_none_yet(self._engine.url))
-        _run_migrations(self, _shown(self._engine.url))
+        _run_migrations(self, place_of(self._engine.url))
 
 
 def _require_file(url: URL) -> None:
@@ -147,7 +147,7 @@ def _require_file(url: URL) -> None:
 
 def _none_yet(url: URL) -> str:
     return (
-        f"there is no ledger at {_shown(url)}. Is this the user, and are these the settings, of the pipeline "
+        f"there is no ledger at {place_of(url)}. Is this the user, and are these the settings, of the pipeline "
         "that is meant? `ucred reconcile` begins a ledger; nothing was changed"
     )
 
@@ -236,13 +236,13 @@ def _refuse_tables_of_others(connection: Connection, shown: str) -> None:
         )
 
 
-def _shown(url: URL) -> str:
+def place_of(url: URL) -> str:
     """A URL without what may be secret: a password stands before the host, or among the options."""
     return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _advice(url: str, error: DatabaseError) -> str:
-    shown = _shown(make_url(url))
+    place = place_of(make_url(url))
     cause = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
     kind = "cannot be reached" if isinstance(error, OperationalError) else "is not a ledger"
-    return f"UCRED_DATABASE_URL: {shown} {kind}: {cause}. Correct the URL; nothing was changed."
+    return f"UCRED_DATABASE_URL: {place} {kind}: {cause}. Correct the URL; nothing was changed."

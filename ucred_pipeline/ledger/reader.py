@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from ucred_pipeline.ledger.database import HEAD, version_of
+from ucred_pipeline.ledger.database import HEAD, place_of, version_of
 from ucred_pipeline.ledger.errors import LedgerUnusable
 
 #: Who looks would rather hear that the ledger is busy than wait.
@@ -28,7 +28,7 @@ class LedgerReader:
     @property
     def place(self) -> str:
         """Where the ledger is, without a password, wherever in the URL one may stand."""
-        return self._url.set(query={}).render_as_string(hide_password=True)
+        return place_of(self._url)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -72,8 +72,9 @@ def judge_marked(pipeline: Pipeline, read_whole: Sequence[Days] = ()) -> Judged:
         clear_marks(connection)
         days = {f"{from_micros(row['created_us']):%Y-%m-%d}" for row in changed}
         _keep_days(connection, days, read_whole, pipeline.clock.now())
-    pipeline.progress("purchases judged", int(here.sum()))
-    return Judged(int(here.sum()), len(changed), tuple(sorted(days)))
+    looked_at = int(here.sum())
+    pipeline.progress("purchases judged", looked_at)
+    return Judged(looked_at, len(changed), tuple(sorted(days)))
 
 
 @dataclass(frozen=True, slots=True)

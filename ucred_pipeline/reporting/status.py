@@ -14,6 +14,7 @@ from ucred_pipeline.domain.runs import Outcome
 from ucred_pipeline.domain.thresholds import STALE, Reading, Share
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.breaks import count_breaks
+from ucred_pipeline.ledger.database import place_of
 from ucred_pipeline.ledger.history import length
 from ucred_pipeline.ledger.measures import correction_success, coverage, retry_queue
 from ucred_pipeline.ledger.plans import Plan, PlanState, plans_in
@@ -68,8 +69,8 @@ def status(settings: Settings, connection: Connection, now: datetime) -> dict[st
 
 def _ledger(url: str, connection: Connection) -> dict[str, Any]:
     """Say where the ledger is, without a password, wherever in the URL one may stand."""
-    shown = make_url(url).set(query={}).render_as_string(hide_password=True)
-    return {"url": shown, "epoch": current_epoch(connection), "history_entries": length(connection)}
+    place = place_of(make_url(url))
+    return {"url": place, "epoch": current_epoch(connection), "history_entries": length(connection)}
 
 
 def _run(run: Run | None, now: datetime, rules: Rules) -> dict[str, Any] | None:
