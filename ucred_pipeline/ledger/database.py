@@ -147,8 +147,8 @@ def _require_file(url: URL) -> None:
 
 def _none_yet(url: URL) -> str:
     return (
-        f"there is no ledger at {place_of(url)}. Is this the user, and are these the settings, of the pipeline"
-        " that is meant? `ucred reconcile` begins a ledger; nothing was changed"
+        f"there is no ledger at {place_of(url)}. Is this the user, and are these the settings, of the"
+        " pipeline that is meant? `ucred reconcile` begins a ledger; nothing was changed"
     )
 
 
