@@ -62,9 +62,8 @@ def _told(credited: "Credited", *, apply: bool) -> str:
 @click.pass_context
 def resolve(context: click.Context, break_id: str, decision: str, by: str, reason: str) -> None:
     """Settle what the evidence cannot: a doubt, or evidence that contradicts itself."""
-    from ucred_pipeline.corrections import resolving  # noqa: PLC0415
     from ucred_pipeline.domain.judging_frames import Decision  # noqa: PLC0415
-    from ucred_pipeline.orchestration.crediting import book_of  # noqa: PLC0415
+    from ucred_pipeline.orchestration.crediting import resolver_of  # noqa: PLC0415
     from ucred_pipeline.orchestration.judgement import judge_marked  # noqa: PLC0415
 
     with opened(context) as pipeline:
@@ -73,7 +72,7 @@ def resolve(context: click.Context, break_id: str, decision: str, by: str, reaso
             found = find_break(connection, break_id)
         if found is None:
             raise click.UsageError(f"no open break {break_id}; `ucred breaks` lists them")
-        book = book_of(pipeline, f"resolve-{break_id}", actor=signed.actor)
-        resolving.resolve(pipeline.ledger, book, found, Decision(decision.replace("-", "_")), signed)
+        resolver = resolver_of(pipeline, f"resolve-{break_id}", signed.actor)
+        resolver.resolve(found, Decision(decision.replace("-", "_")), signed)
         judge_marked(pipeline)
     click.echo(f"{break_id} is settled as {decision}.")

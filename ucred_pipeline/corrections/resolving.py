@@ -1,5 +1,8 @@
 """A person settles what the evidence cannot: a doubt, or a purchase whose evidence contradicts itself."""
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
 from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import CorrectionState
@@ -21,51 +24,58 @@ class CannotResolve(Exception):
     """This break is not one that a person settles so; the message says what to do instead."""
 
 
-def resolve(ledger: Ledger, book: CorrectionBook, found: Break, decision: Decision, signed: Signed) -> None:
-    """Settle a break as a person decided; what was decided is kept with who and why."""
-    if found.kind == Verdict.IN_DOUBT:
-        _resolve_doubt(ledger, book, found, decision, signed)
-    elif found.kind == Verdict.AMBIGUOUS:
-        with ledger.write() as connection:
-            _decide(connection, found, decision, signed)
-    elif not _retry_refused(ledger, book, found, decision, signed):
-        raise CannotResolve(
-            f"a break of the kind {found.kind} is not settled by a decision; see docs/runbook.md, Breaks"
-        )
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """Settles breaks as persons decide; `grace` is how long after a certificate others may still mint."""
+
+    ledger: Ledger
+    book: CorrectionBook
+    grace: timedelta
+
+    def resolve(self, found: Break, decision: Decision, signed: Signed) -> None:
+        """Settle a break as a person decided; what was decided is kept with who and why."""
+        if found.kind == Verdict.IN_DOUBT:
+            self._resolve_doubt(found, decision, signed)
+        elif found.kind == Verdict.AMBIGUOUS:
+            with self.ledger.write() as connection:
+                self._decide(connection, found, decision, signed)
+        elif not self._retry_refused(found, decision, signed):
+            raise CannotResolve(
+                f"a break of the kind {found.kind} is not settled by a decision; see docs/runbook.md, Breaks"
+            )
+
+    def _retry_refused(self, found: Break, decision: Decision, signed: Signed) -> bool:
+        """Send again what the indexer refused, once a person says that it is not credited and may go."""
+        if decision is not Decision.NOT_CREDITED:
+            return False
+        with self.ledger.read() as connection:
+            known = corrections_of(connection, found.payment_intent)
+        return any(self.book.retry_refused(one.id, signed) for one in known)
+
+    def _resolve_doubt(self, found: Break, decision: Decision, signed: Signed) -> None:
+        with self.ledger.read() as connection:
+            known = corrections_of(connection, found.payment_intent)
+            doubtful = [one for one in known if one.state in _DOUBTS]
+            attempt = live_attempt(connection, doubtful[0].id) if doubtful else None
+        if attempt is None:
+            raise CannotResolve("its correction is still being sent; ask again when the run has ended")
+        applied = decision is Decision.CREDITED
+        if not applied and signed.at <= attempt.settles_after:
+            raise CannotResolve(_too_early("the request may still take effect", attempt.settles_after))
+        if not self.book.settle(attempt, applied=applied, signed=signed):
+            raise CannotResolve("it has just been settled; look at the break again")
+
+    def _decide(self, connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
+        purchase = find_purchase(connection, found.payment_intent)
+        if purchase is not None and decision is Decision.NOT_CREDITED:
+            due = (purchase.due_since or purchase.created) + self.grace
+            if signed.at < due:
+                raise CannotResolve(_too_early("the payments API may still mint for it", due))
+        seen = mirrored_balance(connection, found.account) if found.account else None
+        keep_decision(connection, found.payment_intent, decision, Looked(found.account, seen), signed)
+        if purchase is not None:
+            mark_groups(connection, [purchase.judged_with])
 
 
-def _retry_refused(
-    ledger: Ledger, book: CorrectionBook, found: Break, decision: Decision, signed: Signed
-) -> bool:
-    """Send again what the indexer refused, once a person says that it is not credited and may go."""
-    if decision is not Decision.NOT_CREDITED:
-        return False
-    with ledger.read() as connection:
-        known = corrections_of(connection, found.payment_intent)
-    return any(book.retry_refused(one.id, signed) for one in known)
-
-
-def _resolve_doubt(
-    ledger: Ledger, book: CorrectionBook, found: Break, decision: Decision, signed: Signed
-) -> None:
-    with ledger.read() as connection:
-        doubtful = [one for one in corrections_of(connection, found.payment_intent) if one.state in _DOUBTS]
-        attempt = live_attempt(connection, doubtful[0].id) if doubtful else None
-    if attempt is None:
-        raise CannotResolve("its correction is still being sent; ask again when the run has ended")
-    applied = decision is Decision.CREDITED
-    if not applied and signed.at <= attempt.settles_after:
-        raise CannotResolve(
-            f"the request may still take effect until {attempt.settles_after:%Y-%m-%d %H:%M:%S} UTC; "
-            "settle it as not credited after that"
-        )
-    if not book.settle(attempt, applied=applied, signed=signed):
-        raise CannotResolve("it has just been settled; look at the break again")
-
-
-def _decide(connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
-    seen = mirrored_balance(connection, found.account) if found.account else None
-    keep_decision(connection, found.payment_intent, decision, Looked(found.account, seen), signed)
-    purchase = find_purchase(connection, found.payment_intent)
-    if purchase is not None:
-        mark_groups(connection, [purchase.judged_with])
+def _too_early(what: str, until: datetime) -> str:
+    return f"{what} until {until:%Y-%m-%d %H:%M:%S} UTC; settle it as not credited after that"

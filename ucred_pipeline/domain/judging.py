@@ -66,6 +66,16 @@ class Case:
         return np.greater(self.proofs, 0)
 
     @cached_property
+    def touched(self) -> Bools:
+        """Whether there is one, or a part of one."""
+        return self.proved | self.facts.credited_in_part
+
+    @cached_property
+    def dated_ahead(self) -> Bools:
+        """Whether it fell due in a time that is not yet, beyond all that clocks may differ."""
+        return np.greater(self.due_us, self.evidence.now_us + 2 * self.evidence.grace_us)
+
+    @cached_property
     def certified(self) -> Bools:
         """Whether a certificate exists."""
         return np.greater(self.facts.issued_rows, 0)
@@ -117,7 +127,7 @@ def _proof(verdict: Verdict, reason: Reason, applies: Callable[[Case], Bools]) -
 
 def _withdrawn(applies: Callable[[Case], Bools], reason: Reason, after_credit: Reason) -> Iterator[Rule]:
     """Say of what is no longer owed whether it was credited."""
-    yield from _proof(Verdict.WITHDRAWN, after_credit, lambda case: applies(case) & case.proved)
+    yield from _proof(Verdict.WITHDRAWN, after_credit, lambda case: applies(case) & case.touched)
     yield _rule(Verdict.WITHDRAWN, Basis.NONE, reason, applies)
 
 
@@ -128,7 +138,11 @@ def _kept(verdict: Verdict, reason: Reason, applies: Callable[[Case], Bools]) ->
 
 def _excess_rules() -> Iterator[Rule]:
     """More than is owed alarms most, so it comes before what the purchase itself has come to."""
-    yield from _proof(Verdict.OVER_CREDITED, Reason.CREDITED_TWICE, lambda case: case.proofs > 1)
+    yield from _proof(
+        Verdict.OVER_CREDITED,
+        Reason.CREDITED_TWICE,
+        lambda case: (case.proofs > 1) | (case.proved & case.facts.credited_in_part),
+    )
     yield from _proof(
         Verdict.OVER_CREDITED, Reason.CREDITED_WITHOUT_REWARD, lambda case: case.proved & case.nothing_owed
     )
@@ -233,6 +247,7 @@ def _decision_rules() -> Iterator[Rule]:
         Reason.DECIDED_BY_PERSON,
         lambda case: case.facts.decided[Decision.CREDITED],
     )
+    yield _rule(Verdict.AMBIGUOUS, Basis.NONE, Reason.DATED_AHEAD, lambda case: case.dated_ahead)
     yield _rule(
         Verdict.AMBIGUOUS,
         Basis.NONE,
@@ -264,6 +279,9 @@ def _contradiction_rules() -> Iterator[Rule]:
         Basis.LOG,
         Reason.CREDITED_ELSEWHERE,
         lambda case: case.facts.lines_other_case > 0,
+    )
+    yield _rule(
+        Verdict.AMBIGUOUS, Basis.LOG, Reason.CREDITED_IN_PART, lambda case: case.facts.credited_in_part
     )
     yield _rule(
         Verdict.AMBIGUOUS,
@@ -333,6 +351,7 @@ def judge(purchases: pd.DataFrame, accounts: pd.DataFrame, evidence: Evidence) -
         _apply(LOG_RULES, case, findings)
     else:
         judge_by_balance(_balances(case, holdings, findings), findings)
+        _keep_back_what_may_be_elsewhere(case, findings)
     _keep_back_what_stripe_may_withdraw(case, findings)
     _keep_back_what_another_may_have(case, findings)
     return findings.to_frame(purchases.index)
@@ -370,6 +389,13 @@ def _keep_back_what_stripe_may_withdraw(case: Case, findings: Findings) -> None:
     """Where Stripe was not read whole, a refund may be unseen: nothing is lacking yet."""
     rows = findings.having(verdict=Verdict.LACKING) & ~case.facts.stripe_whole
     findings.replace(Finding(Verdict.PENDING, Basis.NONE, Reason.STRIPE_NOT_WHOLE), rows)
+
+
+def _keep_back_what_may_be_elsewhere(case: Case, findings: Findings) -> None:
+    """A balance says nothing of the account that a purchase had when it was paid."""
+    low = findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW)
+    elsewhere = Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.STRIPE_ADDRESS_DIFFERS)
+    findings.replace(elsewhere, low & case.facts.stripe_address_differs)
 
 
 def _keep_back_what_another_may_have(case: Case, findings: Findings) -> None:

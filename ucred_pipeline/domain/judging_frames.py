@@ -22,13 +22,15 @@ Every purchase of each account, of all time, is a row of `purchases`:
 | previous_verdict | str or None | what was concluded before |
 | receipts | int | confirmed corrections of ours in this epoch |
 | doubt | bool | a correction is claimed, sending, in doubt or quarantined |
-| lines | int | credit lines of the indexer's current life that name the purchase and are in no receipt |
+| lines | int | how often lines of the current life that name it, in no receipt, come to what it earns |
+| credited_in_part | bool | whether such lines leave a rest that is less than it earns |
 | corrected | bool | one of those lines is of a correction of ours, of an earlier epoch or a lost ledger |
 | lines_other_case | int | such lines, and mints by the other log, of its namespace on another account |
 | minted | bool | the payments API's log says Minted, in the indexer's current life |
 | mint_refused | bool | its log says that the mint of this purchase alone was refused with an HTTP status |
 | shares_namespace | bool | another purchase claims the same namespace and account |
 | addresses_differ | bool | the payments database's two addresses are not the same bytes |
+| stripe_address_differs | bool | Stripe has another address than the account's, whatever the capitals |
 | name_unreadable | bool | its account or namespace is empty, or cannot be read back from a log |
 | unexplained | bool | a credit of the account, and no top-up, names no purchase that is known |
 | decision | str or None | a person's: `credited` or `not_credited` |
@@ -43,8 +45,8 @@ Every account whose balance may serve as evidence is a row of `accounts`:
 | known_other_wei | exact wei | genesis and attributed top-ups in the indexer's current life |
 | proof_us | int or None | by when the newest credit that is counted as known had taken effect; -1: none |
 
-A credit that names a purchase counts as its entitlement; where it was of another amount, `known_other_wei`
-takes the difference, and may be negative. A balance that was read before `proof_us` is no evidence: it may
+What credits that name a purchase come to beyond what `receipts` and `lines` count, `known_other_wei` takes;
+it may be negative. A balance that was read before `proof_us` is no evidence: it may
 lack a credit that is counted as known, and then another purchase would seem to lack.
 """
 
@@ -90,12 +92,14 @@ class PurchaseColumn(StrEnum):
     RECEIPTS = "receipts"
     DOUBT = "doubt"
     LINES = "lines"
+    CREDITED_IN_PART = "credited_in_part"
     CORRECTED = "corrected"
     LINES_OTHER_CASE = "lines_other_case"
     MINTED = "minted"
     MINT_REFUSED = "mint_refused"
     SHARES_NAMESPACE = "shares_namespace"
     ADDRESSES_DIFFER = "addresses_differ"
+    STRIPE_ADDRESS_DIFFERS = "stripe_address_differs"
     NAME_UNREADABLE = "name_unreadable"
     UNEXPLAINED = "unexplained"
     DECISION = "decision"
@@ -266,12 +270,14 @@ class PurchaseFacts:
     receipts: Ints
     doubt: Bools
     lines: Ints
+    credited_in_part: Bools
     corrected: Bools
     lines_other_case: Ints
     minted: Bools
     mint_refused: Bools
     shares_namespace: Bools
     addresses_differ: Bools
+    stripe_address_differs: Bools
     name_unreadable: Bools
     unexplained: Bools
     decided: dict[str, Bools]
@@ -303,12 +309,14 @@ class PurchaseFacts:
             receipts=_counts(column(PurchaseColumn.RECEIPTS)),
             doubt=_flags(column(PurchaseColumn.DOUBT)),
             lines=_counts(column(PurchaseColumn.LINES)),
+            credited_in_part=_flags(column(PurchaseColumn.CREDITED_IN_PART)),
             corrected=_flags(column(PurchaseColumn.CORRECTED)),
             lines_other_case=_counts(column(PurchaseColumn.LINES_OTHER_CASE)),
             minted=_flags(column(PurchaseColumn.MINTED)),
             mint_refused=_flags(column(PurchaseColumn.MINT_REFUSED)),
             shares_namespace=_flags(column(PurchaseColumn.SHARES_NAMESPACE)),
             addresses_differ=_flags(column(PurchaseColumn.ADDRESSES_DIFFER)),
+            stripe_address_differs=_flags(column(PurchaseColumn.STRIPE_ADDRESS_DIFFERS)),
             name_unreadable=_flags(column(PurchaseColumn.NAME_UNREADABLE)),
             unexplained=_flags(column(PurchaseColumn.UNEXPLAINED)),
             decided=_choices(column(PurchaseColumn.DECISION), Decision),

@@ -108,6 +108,20 @@ def left_behind(fresh: Purchase | None, before: Before) -> str | None:
     return before.account if before.may_be_credited and not stays else None
 
 
+def paid_elsewhere(found: Sources, account: str | None) -> str | None:
+    """The account of the address that was paid with, where that is not the purchase's, and may have a credit.
+
+    Stripe's addresses are a cross-check only: other capitals are no other address, and without a certificate
+    nobody has minted.
+    """
+    email = found.payment.receipt_email if found.payment else None
+    was_certified = any(row.state in {ISSUED, VOIDED} for row in found.issuances)
+    if not email or not was_certified:
+        return None
+    paid_as = account_of(email)
+    return None if account and paid_as.casefold() == account.casefold() else paid_as
+
+
 def continued(fresh: Purchase, before: Before) -> Purchase:
     """Carry over what a change in the sources must not change.
 

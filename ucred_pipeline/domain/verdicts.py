@@ -95,6 +95,15 @@ class Reason(StrEnum):
         "unexplained_credit",
         "The account has a credit whose memo names no purchase that is known; it may be this one's.",
     )
+    CREDITED_IN_PART = (
+        "credited_in_part",
+        "Credits name this purchase that come to less than it earns; the rest is for a person.",
+    )
+    STRIPE_ADDRESS_DIFFERS = (
+        "stripe_address_differs",
+        "Stripe has another address for it, and no complete log shows that the account there has no credit.",
+    )
+    DATED_AHEAD = "dated_ahead", "Its certificate is dated ahead of time, so its grace period cannot be told."
     ACCOUNT_UNKNOWN = "account_unknown", "No record names the customer, so there is no account to credit."
     CREDITED_ELSEWHERE = (
         "credited_elsewhere",
@@ -147,7 +156,10 @@ class Reason(StrEnum):
         "credited_without_reward",
         "A credit names this purchase, for which the reward rule gives nothing.",
     )
-    CREDITED_TWICE = "credited_twice", "More than one credit names this purchase."
+    CREDITED_TWICE = (
+        "credited_twice",
+        "More than one credit names this purchase, or one of more than it earns.",
+    )
     BALANCE_EXCEEDS = "balance_exceeds", "The account holds more than it is owed, and nobody else credits it."
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.pool import StaticPool
 from ucred_pipeline.ledger.errors import LedgerUnusable
 from ucred_pipeline.ledger.schema import metadata
 
-HEAD: Final = "0011"
+HEAD: Final = "0012"
 #: Alembic's table, by which a ledger is known.
 _VERSIONS: Final = "alembic_version"
 _WRITER_LOCK: Final = 0x75637265  # any constant of ours; it reads "ucre"

@@ -53,6 +53,13 @@ _FLAGS: Final = (
     "voided",
     "needs_certificate",
     "addresses_differ",
+    "stripe_address_differs",
+)
+#: Whether a purchase may have been credited on another account than it has: where it has not moved since it
+#: was known, that of the address at Stripe.
+PAID_ELSEWHERE: Final = exists().where(
+    accounts_left.c.payment_intent == purchases.c.payment_intent,
+    accounts_left.c.account != func.coalesce(purchases.c.account, ""),
 )
 _NUMBERS: Final = ("issued_rows", "created_us", "due_since_us", "issued_us")
 
@@ -63,7 +70,7 @@ _PRESENT: Final = (
 )  # fmt: skip
 _ABSENT: Final = (
     "foreign", "refunded", "disputed", "voided", "doubt", "corrected", "minted", "mint_refused",
-    "shares_namespace", "name_unreadable", "unexplained",
+    "shares_namespace", "name_unreadable", "unexplained", "credited_in_part", "stripe_address_differs",
 )  # fmt: skip
 _COUNTS: Final = ("receipts", "lines", "lines_other_case")
 
@@ -104,7 +111,8 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     own = _corrections(connection, lines)
     frame = _with_corrections(frame, own)
     lines = lines[~lines["correction"].isin(set(_confirmed(own)["id"]))]
-    frame = _with_lines(frame, lines)
+    named = _credits_by_name(frame, lines)
+    frame = _with_lines(frame, lines, named)
     frame["corrected"] = _named_by_a_correction(frame, lines)
     mints = _mints(connection, coverage)
     frame = _with_mints(frame, mints)
@@ -113,7 +121,7 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     frame["decision"] = frame["payment_intent"].map(decisions_in_force(connection)).astype(object)
     frame["is_elsewhere"] = False
     accounts = _balances(connection, coverage)
-    others = _known_others(frame, lines, own)
+    others = _known_others(frame, lines, named, own)
     accounts["known_other_wei"] = pd.Series(
         [others.get(name, 0) for name in accounts["account"]], dtype=object
     )
@@ -164,6 +172,7 @@ def _purchases(connection: Connection, coverage: Coverage) -> pd.DataFrame:
         p.basis.label("previous_basis"),
         p.reason.label("previous_reason"),
         (p.addresses_differ | p.moved).label("addresses_differ"),
+        PAID_ELSEWHERE.label("stripe_address_differs"),
     ).join(dirty_groups, dirty_groups.c.judged_with == p.judged_with)
     frame = _frame(connection, chosen)
     frame = frame.astype(dict.fromkeys(_FLAGS, "bool") | dict.fromkeys(_NUMBERS, "int64"))
@@ -286,16 +295,42 @@ def _with_corrections(frame: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _with_lines(frame: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+def _credits_by_name(frame: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """What the lines that name a purchase come to: `worth` times what it earns, and a `rest` in wei."""
+    owed = frame[[*_PAIR, "entitlement"]].drop_duplicates(_PAIR)
+    told = lines[[*_PAIR, "amount"]].dropna(subset=["namespace"]).merge(owed, on=_PAIR, how="inner")
+    named = told.groupby(_PAIR, observed=True).size().rename("found").reset_index()
+    odd = told[told["amount"] != told["entitlement"]][_PAIR].drop_duplicates()
+    sums = [
+        (*pair, *_whole_and_rest(list(credits_of["amount"]), int(credits_of["entitlement"].iloc[0])))
+        for pair, credits_of in told.merge(odd, on=_PAIR).groupby(_PAIR, observed=True)
+    ]
+    named = named.merge(pd.DataFrame(sums, columns=[*_PAIR, "worth", "rest"], dtype=object), "left", on=_PAIR)
+    named["worth"] = named["worth"].fillna(named["found"]).astype("int64")
+    named["rest"] = named["rest"].fillna(0)
+    return named
+
+
+def _whole_and_rest(amounts: list[str], reward: int) -> tuple[int, int]:
+    """How often amounts come to a reward, and what is over; where nothing is earned each counts."""
+    given = sum(map(int, amounts))
+    return divmod(given, reward) if reward else (len(amounts), given)
+
+
+def _with_lines(frame: pd.DataFrame, lines: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:
     """Attribute lines to purchases by account and namespace; the oldest of several takes the first."""
     ordered = frame.sort_values(["created_us", "payment_intent"], kind="stable")
-    named = ordered.dropna(subset=_PAIR).groupby(_PAIR, observed=True)
-    rank = named.cumcount().reindex(frame.index).fillna(0).to_numpy(dtype="int64")
-    sharing = named["payment_intent"].transform("size").reindex(frame.index).fillna(1).to_numpy(dtype="int64")
-    counted = lines.groupby(_PAIR, observed=True).size().rename("found").reset_index()
-    found = frame[_PAIR].merge(counted, on=_PAIR, how="left")["found"].fillna(0).to_numpy(dtype="int64")
+    sharers = ordered.dropna(subset=_PAIR).groupby(_PAIR, observed=True)
+    rank = sharers.cumcount().reindex(frame.index).fillna(0).to_numpy(dtype="int64")
+    sharing = (
+        sharers["payment_intent"].transform("size").reindex(frame.index).fillna(1).to_numpy(dtype="int64")
+    )
+    counted = frame[_PAIR].merge(named, on=_PAIR, how="left")
+    found, worth = (counted[name].fillna(0).to_numpy(dtype="int64") for name in ("found", "worth"))
     is_last = rank == sharing - 1
-    frame["lines"] = np.where(is_last, np.maximum(found - rank, 0), (found > rank).astype("int64"))
+    frame["lines"] = np.where(is_last, np.maximum(worth - rank, 0), (worth > rank).astype("int64"))
+    over = (counted["rest"].fillna(0) != 0).to_numpy(dtype="bool") & (frame["entitlement"] != "0")
+    frame["credited_in_part"] = over & (rank == np.minimum(worth, sharing - 1))
     frame["shares_namespace"] = sharing > 1
     frame["lines_other_case"] = _named_elsewhere(frame, lines, found)
     return frame
@@ -359,17 +394,17 @@ def _balances(connection: Connection, coverage: Coverage) -> pd.DataFrame:
     return found.drop(columns=["root"])
 
 
-def _known_others(frame: pd.DataFrame, lines: pd.DataFrame, own: pd.DataFrame) -> dict[str, int]:
-    """Wei on each account that no purchase's entitlement explains: top-ups, and credits of other amounts.
+def _known_others(
+    frame: pd.DataFrame, lines: pd.DataFrame, named: pd.DataFrame, own: pd.DataFrame
+) -> dict[str, int]:
+    """Wei on each account that no purchase's entitlement explains: top-ups, and what credits are over it.
 
     A credit that names nothing known may be any purchase's, so it is not known to be another's.
     """
-    owed = frame[[*_PAIR, "entitlement"]].drop_duplicates(_PAIR)
-    attributed = lines.dropna(subset=["namespace"]).merge(owed, on=_PAIR, how="inner")
-    is_top_up = lines["memo"].str.startswith(TOP_UP).astype(bool)
-    strays = lines[is_top_up & ~lines["key"].isin(set(attributed["key"]))].assign(entitlement="0")
+    top_ups = lines[lines["memo"].str.startswith(TOP_UP).astype(bool)].assign(entitlement="0", times=1)
+    rests = named.rename(columns={"rest": "amount"}).assign(entitlement=0, times=1)
     others: dict[str, int] = {}
-    for known in (strays.assign(times=1), attributed.assign(times=1), *_receipts(frame, own)):
+    for known in (top_ups, rests, *_receipts(frame, own)):
         uneven = known[known["amount"] != known["entitlement"]]
         told = zip(uneven["account"], uneven["amount"], uneven["entitlement"], uneven["times"], strict=True)
         for account, amount, reward, times in told:

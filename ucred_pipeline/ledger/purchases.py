@@ -23,7 +23,15 @@ from ucred_pipeline.domain.corrections import ACTIVE, WITHDRAWN, CorrectionState
 from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.payments import Dispute, Payment
-from ucred_pipeline.domain.purchases import Before, Purchase, Sources, continued, left_behind, purchase_of
+from ucred_pipeline.domain.purchases import (
+    Before,
+    Purchase,
+    Sources,
+    continued,
+    left_behind,
+    paid_elsewhere,
+    purchase_of,
+)
 from ucred_pipeline.domain.rewards import RewardTable
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.mirror import mark_groups
@@ -268,21 +276,25 @@ def accounts_to_read(connection: Connection, before: datetime, root: str) -> lis
 def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> None:
     before, groups = _before(connection, names), _groups_of(connection, names)
     left = _accounts_left(connection, names)
-    fresh = (
-        purchase_of(sources, rules.rewards, rules.friends_and_family_keys)
-        for sources in _sources(connection, names)
-    )
-    found = [
-        _continued(one, before.get(one.payment_intent), left[one.payment_intent])
-        for one in fresh
-        if one is not None
-    ]
-    gone = set(before) - {purchase.payment_intent for purchase in found}
-    _keep_accounts_left(connection, before, {purchase.payment_intent: purchase for purchase in found})
+    found: dict[str, Purchase] = {}
+    paid_as: dict[str, str] = {}
+    for sources in _sources(connection, names):
+        fresh, name = (
+            purchase_of(sources, rules.rewards, rules.friends_and_family_keys),
+            sources.payment_intent,
+        )
+        if fresh is None:
+            continue
+        if elsewhere := paid_elsewhere(sources, fresh.account):
+            paid_as[name] = elsewhere
+        found[name] = _continued(fresh, before.get(name), left[name] - {paid_as.get(name)})
+    gone = set(before) - set(found)
+    _keep_accounts_left(connection, before, found)
+    _keep_accounts_paid_as(connection, paid_as)
     if gone:
         connection.execute(delete(purchases).where(purchases.c.payment_intent.in_(sorted(gone))))
-    upsert(connection, purchases, [row_of(purchase) for purchase in found])
-    mark_groups(connection, {*groups.values(), *(purchase.judged_with for purchase in found)})
+    upsert(connection, purchases, [row_of(purchase) for purchase in found.values()])
+    mark_groups(connection, {*groups.values(), *(purchase.judged_with for purchase in found.values())})
 
 
 def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
@@ -315,6 +327,13 @@ def _keep_accounts_left(
     left = {name: left_behind(now.get(name), known) for name, known in before.items()}
     rows = [{"payment_intent": name, "account": account} for name, account in left.items() if account]
     upsert(connection, accounts_left, rows)
+
+
+def _keep_accounts_paid_as(connection: Connection, paid_as: Mapping[str, str]) -> None:
+    """The payments API may have minted for the address of that time, whatever it is now."""
+    rows = [{"payment_intent": name, "account": account} for name, account in paid_as.items()]
+    upsert(connection, accounts_left, rows)
+    mark_groups(connection, paid_as.values())
 
 
 def _groups_of(connection: Connection, names: list[str]) -> dict[str, str]:

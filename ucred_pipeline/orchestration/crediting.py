@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.corrections.issuing import Issued, Issuer
 from ucred_pipeline.corrections.planning import Planned, plan_corrections, plan_retries, withdraw_settled
+from ucred_pipeline.corrections.resolving import Resolver
 from ucred_pipeline.corrections.settling import Settled, Settler
 from ucred_pipeline.domain.corrections import AttemptState, PlanItem
 from ucred_pipeline.ledger.correction_rows import states_of_run
@@ -60,6 +61,11 @@ def book_of(pipeline: Pipeline, run_id: str, actor: str = "pipeline") -> Correct
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
     anchors = pipeline.settings.rules.corrections.anchor is AnchorKind.ACCOUNT
     return CorrectionBook(pipeline.ledger, pipeline.clock, Sender(owner, run_id, actor, anchors))
+
+
+def resolver_of(pipeline: Pipeline, run_id: str, actor: str) -> Resolver:
+    """A person's hand on the breaks."""
+    return Resolver(pipeline.ledger, book_of(pipeline, run_id, actor), pipeline.settings.rules.grace)
 
 
 def settle(pipeline: Pipeline, run_id: str) -> Settled:

@@ -10,6 +10,7 @@ from typing import Final, Self
 import orjson
 
 from ucred_pipeline.domain.clock import Clock, SystemClock
+from ucred_pipeline.domain.money import WEI_PER_UCRED
 from ucred_pipeline.sandbox.faults import Faults
 from ucred_pipeline.sandbox.indexer import Credit
 from ucred_pipeline.sandbox.indexer_server import IndexerServer
@@ -174,9 +175,9 @@ class Sandbox:
         self.world.issue(payment_intent, credited=credited)
         self.write_truth()
 
-    def credit(self, payment_intent: str, *, memo: str | None = None) -> None:
+    def credit(self, payment_intent: str, *, memo: str | None = None, wei: int = WEI_PER_UCRED) -> None:
         """Somebody else credits a purchase now: support by hand, or with the memo given."""
-        self.world.credit(payment_intent, memo)
+        self.world.credit(payment_intent, memo, wei)
         self.write_truth()
 
     def refund(self, payment_intent: str, *, amount: int | None = None, status: str = "succeeded") -> str:

@@ -150,13 +150,13 @@ class World:
                 line = minted_line(now, account_of(purchase.email), row.namespace)
                 write_lines(self._payments_log, [line])
 
-    def credit(self, payment_intent: str, memo: str | None) -> None:
+    def credit(self, payment_intent: str, memo: str | None, wei: int = WEI_PER_UCRED) -> None:
         """Somebody else credits a purchase now; support by hand where no memo is named."""
         with self._lock:
             purchase = self.purchases[payment_intent]
             purchase.credits += 1
             account = account_of(purchase.email)
-            self._credit(account, WEI_PER_UCRED, memo or f"manual_credit:{purchase.namespace}")
+            self._credit(account, wei, memo or f"manual_credit:{purchase.namespace}")
 
     def top_up(self, account: str, wei: int) -> None:
         """A consent gateway tops an account up now."""

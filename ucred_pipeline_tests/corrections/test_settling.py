@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from ucred_pipeline.corrections.resolving import CannotResolve, resolve
+from ucred_pipeline.corrections.resolving import CannotResolve, Resolver
 from ucred_pipeline.corrections.settling import LogProof, Settled, Settler
 from ucred_pipeline.domain.corrections import Attempt, AttemptState, CorrectionState, PlanItem
 from ucred_pipeline.domain.evidence import CreditLine
@@ -25,6 +25,8 @@ from ucred_pipeline_tests.corrections.world import WITNESS, World
 from ucred_pipeline_tests.ledger.stories import A_SECOND, QUIESCENCE, add_purchase, correction, item, signed
 
 _C, _A = CorrectionState, AttemptState
+#: How long after a certificate the payments API may still mint.
+GRACE = timedelta(minutes=30)
 UCRED: Final = 10**18
 OPEN: Final = Settled(open=1)
 APPLIED: Final = Settled(applied=1)
@@ -387,6 +389,11 @@ def test_two_settlers_settle_once(world: World, monkeypatch: pytest.MonkeyPatch)
     assert world.indexer.applied == [item(1).account]
 
 
+def resolver(world: World) -> Resolver:
+    """A person's hand on the breaks of a world."""
+    return Resolver(world.ledger, world.book(), GRACE)
+
+
 def break_of(kind: str) -> Break:
     """Describe an open break of the first purchase."""
     return Break("brk_1", kind, kind, "correction_in_doubt", "pi_1", "1.x", item(1).account, UCRED, NOON)
@@ -406,12 +413,28 @@ def test_a_person_settles_a_doubt(
     attempt = doubt(world)
     later = signed(attempt.settles_after + A_SECOND, "seen in the explorer", "ada")
 
-    resolve(world.ledger, world.book(), break_of("in_doubt"), decision, later)
+    resolver(world).resolve(break_of("in_doubt"), decision, later)
 
     assert (world.state(1), world.attempts(1)) == (state, [attempt_state])
     with world.ledger.read() as connection:
         entry = told_of(connection, f"attempt:{attempt.name}")[-1]
     assert (entry.actor, entry.detail["reason"]) == ("ada", "seen in the explorer")
+
+
+def test_nobody_denies_a_mint_that_may_still_come(world: World) -> None:
+    """Within the grace period a person may say that a purchase was credited, and not that it was not."""
+    world.lack(1)
+    due = NOON - timedelta(days=2) + GRACE
+    early, ambiguous = due - A_SECOND, break_of("ambiguous")
+
+    with pytest.raises(CannotResolve, match="may still mint for it until 2026-02-01 12:30:00 UTC"):
+        resolver(world).resolve(ambiguous, Decision.NOT_CREDITED, signed(early))
+    resolver(world).resolve(ambiguous, Decision.CREDITED, signed(early))
+    resolver(world).resolve(ambiguous, Decision.NOT_CREDITED, signed(due))
+
+    with world.ledger.read() as connection:
+        decided = connection.exec_driver_sql("SELECT decision FROM decisions ORDER BY id").scalars().all()
+    assert decided == ["credited", "not_credited"]
 
 
 def test_nobody_denies_a_credit_that_may_still_come(world: World) -> None:
@@ -420,10 +443,10 @@ def test_nobody_denies_a_credit_that_may_still_come(world: World) -> None:
     at = signed(attempt.settles_after)
 
     with pytest.raises(CannotResolve, match="may still take effect until 2026-02-03 12:15:20 UTC"):
-        resolve(world.ledger, world.book(), break_of("in_doubt"), Decision.NOT_CREDITED, at)
+        resolver(world).resolve(break_of("in_doubt"), Decision.NOT_CREDITED, at)
     assert world.state(1) is _C.IN_DOUBT
 
-    resolve(world.ledger, world.book(), break_of("in_doubt"), Decision.CREDITED, at)
+    resolver(world).resolve(break_of("in_doubt"), Decision.CREDITED, at)
     assert world.state(1) is _C.CONFIRMED
 
 
@@ -435,7 +458,7 @@ def test_what_is_being_sent_is_not_resolved(world: World) -> None:
     def try_to_resolve(attempt: Attempt) -> None:
         at = signed(attempt.settles_after + A_SECOND)
         with pytest.raises(CannotResolve) as caught:
-            resolve(world.ledger, world.book(), break_of("in_doubt"), Decision.NOT_CREDITED, at)
+            resolver(world).resolve(break_of("in_doubt"), Decision.NOT_CREDITED, at)
         refused.append(str(caught.value))
 
     world.indexer.on_post = try_to_resolve
@@ -448,7 +471,7 @@ def test_an_ambiguous_purchase_is_decided(world: World) -> None:
     """A decision about evidence that contradicts itself is kept, told, and judged with."""
     world.lack(1)
 
-    resolve(world.ledger, world.book(), break_of("ambiguous"), Decision.CREDITED, signed(world.clock.now()))
+    resolver(world).resolve(break_of("ambiguous"), Decision.CREDITED, signed(world.clock.now()))
 
     with world.ledger.read() as connection:
         assert connection.exec_driver_sql("SELECT decision, actor FROM decisions").all() == [
@@ -467,7 +490,7 @@ def test_each_decision_remembers_the_balance(world: World) -> None:
     for payment_intent in ("pi_1", "pi_2"):
         found = replace(break_of("ambiguous"), payment_intent=payment_intent)
         at = signed(world.clock.now())
-        resolve(world.ledger, world.book(), found, Decision.NOT_CREDITED, at)
+        resolver(world).resolve(found, Decision.NOT_CREDITED, at)
 
     with world.ledger.read() as connection:
         assert connection.exec_driver_sql("SELECT balance FROM decisions").scalars().all() == ["5", "5"]
@@ -477,7 +500,7 @@ def test_each_decision_remembers_the_balance(world: World) -> None:
 def test_other_breaks_are_not_settled_by_a_word(world: World, kind: str) -> None:
     """A break that is no doubt needs something done, and the message says where to read what."""
     with pytest.raises(CannotResolve, match=kind):
-        resolve(world.ledger, world.book(), break_of(kind), Decision.CREDITED, signed(world.clock.now()))
+        resolver(world).resolve(break_of(kind), Decision.CREDITED, signed(world.clock.now()))
 
 
 def test_what_was_issued_since_is_known_before_a_rise_is_ours(any_world: World) -> None:
@@ -553,6 +576,6 @@ def test_a_person_may_write_as_much_as_they_like(any_world: World) -> None:
     attempt = doubt(any_world)
     why = signed(attempt.settles_after + A_SECOND, "seen in the explorer " * 20, "ada")
 
-    resolve(any_world.ledger, any_world.book(), break_of("in_doubt"), Decision.CREDITED, why)
+    resolver(any_world).resolve(break_of("in_doubt"), Decision.CREDITED, why)
 
     assert any_world.reason(1) == why.reason

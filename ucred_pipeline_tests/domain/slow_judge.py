@@ -34,7 +34,7 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
     certificate = row["issued_rows"] > 0
     if row["foreign"]:
         return "foreign", "foreign_payment"
-    if proved > 1:
+    if proved > 1 or (proved and row["credited_in_part"]):
         return "over_credited", "credited_twice"
     if proved and not int(row["entitlement"]):
         return "over_credited", "credited_without_reward"
@@ -42,7 +42,7 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
         return "in_doubt", "correction_in_doubt"
     for how in ("refunded", "disputed", "voided"):
         if row[how]:
-            return "withdrawn", how + ("_after_credit" if proved else "")
+            return "withdrawn", how + ("_after_credit" if proved or row["credited_in_part"] else "")
     if not row["succeeded"]:
         if row["stripe_whole"] and late and proved:
             return (
@@ -69,6 +69,8 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
         return "credited", "nothing_owed"
     if row["decision"] == "credited":
         return "credited", "decided_by_person"
+    if due(row, evidence) > evidence.now_us + 2 * evidence.grace_us:
+        return "ambiguous", "dated_ahead"
     if row["account"] is None:
         return ("ambiguous", "account_unknown") if late else ("pending", "within_grace")
     if row["decision"] == "not_credited":
@@ -78,12 +80,14 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
     return contradiction(row, account_rows, evidence)
 
 
-def contradiction(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, str] | None:
+def contradiction(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, str] | None:  # noqa: PLR0911
     """Say where the evidence for one purchase points both ways."""
     if row["addresses_differ"]:
         return "ambiguous", "addresses_differ"
     if row["lines_other_case"]:
         return "ambiguous", "credited_elsewhere"
+    if row["credited_in_part"]:
+        return "ambiguous", "credited_in_part"
     namesakes = [
         other for other in account_rows if other["namespace"] == row["namespace"] and other is not row
     ]
@@ -91,6 +95,8 @@ def contradiction(row: Row, account_rows: list[Row], evidence: Evidence) -> tupl
         row["minted"] or any(other["lines"] and other["shares_namespace"] for other in namesakes)
     ):
         return "ambiguous", "namespace_shared"
+    if row["unexplained"] and due(row, evidence) <= evidence.now_us:
+        return "ambiguous", "unexplained_credit"
     if row["minted"] and silent_log_proves(row, evidence):
         return "ambiguous", "minted_not_in_log"
     return None
@@ -111,6 +117,9 @@ def judge_account(rows: list[Row], balance: Row | None, evidence: Evidence) -> d
         rest = {row["payment_intent"]: by_log(row, evidence) for row in waiting}
     else:
         rest = by_balance(oldest_first, waiting, dict(found), balance, evidence)
+        for row in waiting:
+            if row["stripe_address_differs"] and rest[row["payment_intent"]][0] == "lacking":
+                rest[row["payment_intent"]] = ("ambiguous", "stripe_address_differs")
     verdicts = {name: rest.get(name) or verdict or ("", "") for name, verdict in found.items()}
     keep_back(oldest_first, verdicts, evidence)
     return verdicts

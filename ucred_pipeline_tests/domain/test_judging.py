@@ -113,7 +113,11 @@ class TestTheVerdictTable:
     @EVERY
     def test_over_credited(self, evidence: Evidence) -> None:
         """Two credits of one purchase, whoever sent them."""
-        for twice in ({"lines": 2}, {"receipts": 1, "lines": 1}, {"receipts": 2}):
+        part = {"credited_in_part": True}
+        for twice in (
+            {"lines": 2}, {"receipts": 1, "lines": 1}, {"receipts": 2},
+            {"lines": 1, **part}, {"receipts": 1, **part},
+        ):  # fmt: skip
             row = purchase(**twice)
             assert verdict_and_reason(row, evidence) == ("over_credited", "credited_twice")
 

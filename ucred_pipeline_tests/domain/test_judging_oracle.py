@@ -17,7 +17,7 @@ NO = [False]
 ODD: dict[str, list[Any]] = {
     "account": [None],
     "namespace": ["s.x", None],
-    "due_since_us": [NOW - GRACE, NOW - GRACE + 1, NOW - HOUR],
+    "due_since_us": [NOW - GRACE, NOW - GRACE + 1, NOW - HOUR, NOW + GRACE, NOW + GRACE + 1],
     "entitlement": [0, 2 * UCRED, str(5 * UCRED), 3 * UCRED + 1],
     "issued_rows": [0, 2],
     "receipts": [1, 2],
@@ -38,6 +38,9 @@ ODD: dict[str, list[Any]] = {
     "corrected": YES,
     "shares_namespace": YES,
     "addresses_differ": YES,
+    "stripe_address_differs": YES,
+    "credited_in_part": YES,
+    "unexplained": YES,
 }
 
 

@@ -144,3 +144,50 @@ def test_a_top_up_hides_what_lacks_from_balances_and_not_from_the_log(rehearse: 
         assert said.document["corrections"]["confirmed"] == sent
         if not logs:
             assert world.verdict(bought) == ("credited", "top_ups_unknown")
+
+
+@pytest.mark.parametrize(
+    "given, verdict",
+    [
+        (WEI_PER_UCRED // 10, ("ambiguous", "credited_in_part")),
+        (10 * WEI_PER_UCRED, ("over_credited", "credited_twice")),
+        (WEI_PER_UCRED + 1, ("over_credited", "credited_twice")),
+    ],
+)
+def test_a_credit_of_another_amount(plain: Rehearsal, given: int, verdict: tuple[str, str]) -> None:
+    """Who was given another amount than a purchase earns, under its name, is before a person."""
+    bought = plain.sandbox.purchase("lacking_indexer_down", age=2 * DAY)
+    plain.sandbox.credit(bought, wei=given)
+
+    plain.reconcile()
+
+    assert (plain.verdict(bought), plain.sandbox.http_credits) == (verdict, ())
+    (found,) = plain.ucred("breaks", "--format", "json").document["breaks"]
+    assert (found["payment_intent"], found["reason"]) == (bought, verdict[1])
+
+
+def test_the_rest_of_a_credit_in_part(plain: Rehearsal) -> None:
+    """What was given in parts is credited once the parts come to what it earns, and to no more."""
+    bought = plain.sandbox.purchase("lacking_indexer_down", age=2 * DAY)
+    for part in (4, 6):
+        plain.sandbox.credit(bought, wei=part * WEI_PER_UCRED // 10)
+
+    plain.reconcile()
+
+    assert (plain.verdict(bought), plain.sandbox.http_credits) == (("credited", "log_line"), ())
+
+
+def test_a_credit_in_part_hides_no_other(plain: Rehearsal) -> None:
+    """A part of one purchase's credit is taken for no other purchase of its account."""
+    lacking, partly = (
+        plain.sandbox.purchase("lacking_indexer_down", email="old@example.com", age=days * DAY)
+        for days in (5, 2)
+    )
+    for part in (4, 3):
+        plain.sandbox.credit(partly, wei=part * WEI_PER_UCRED // 10)
+
+    plain.reconcile()
+
+    assert plain.verdict(lacking)[0] == "credited"
+    assert plain.sent_to() == {account("old@example.com"): WEI_PER_UCRED}
+    assert plain.verdict(partly) == ("ambiguous", "credited_in_part")

@@ -10,11 +10,11 @@ from typing import Any, Final
 from unittest import mock
 
 from ucred_pipeline.corrections import issuing
-from ucred_pipeline.corrections.resolving import CannotResolve, resolve
+from ucred_pipeline.corrections.resolving import CannotResolve
 from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.ledger import mirror
-from ucred_pipeline.ledger.breaks import open_breaks
+from ucred_pipeline.ledger.breaks import Break, open_breaks
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.errors import TooEarly
 from ucred_pipeline.ledger.plans import PlanState, approve_plan, plans_in
@@ -40,6 +40,8 @@ QUARANTINE_S: Final = 7200
 CLOCKS_OFF_S: Final = (-3600, -400, -20, 20, 400, 1000, 3600)
 #: By how much a clock may be wrong before Stripe's gives it away.
 _FAULT_S: Final = 30
+#: Why a purchase that has moved is before a person, who asks each of its accounts.
+_OF_MOVED: Final = {"addresses_differ", "credited_elsewhere", "stripe_address_differs"}
 #: How old a hold is when the operator answers it: a request that left before it has had its time.
 _LOOKS_AFTER_S: Final = 1000
 
@@ -179,28 +181,30 @@ class Engine:
 
     def _settle_what_is_asked(self, process: Process, signed: Signed) -> None:
         """Settle what waits for a person by the truth, which a person finds in the indexer's own log."""
-        book = crediting.book_of(self.pipeline(process), "by hand", "ada")
+        resolver = crediting.resolver_of(self.pipeline(process), "by hand", "ada")
+        for found, credited in self._asked():
+            decision = Decision.CREDITED if credited else Decision.NOT_CREDITED
+            with suppress(CannotResolve):
+                resolver.resolve(found, decision, signed)
+                self.by_person += 1
+
+    def _asked(self) -> Iterator[tuple[Break, bool]]:
+        """What a person is asked: doubts that have waited for long, and purchases that have moved."""
         with self.ledger.read() as connection:
-            asked = open_breaks(connection, "in_doubt")
+            doubts, moved = open_breaks(connection, "in_doubt"), open_breaks(connection, "ambiguous")
             quarantined = set(
                 connection.exec_driver_sql(
                     "SELECT payment_intent FROM corrections WHERE state = 'quarantined'"
                 ).scalars()
             )
-        for found in asked:
+        bought = {found.payment_intent: found for found in self.outside.purchases.values()}
+        for found in doubts:
             if found.payment_intent in quarantined:
-                credited = any(
-                    credit.ours
-                    for purchase in self.outside.purchases.values()
-                    if purchase.payment_intent == found.payment_intent
-                    for credit in self.outside.credits_of(purchase)
-                )
-                decision = Decision.CREDITED if credited else Decision.NOT_CREDITED
-                try:
-                    resolve(self.ledger, book, found, decision, signed)
-                    self.by_person += 1
-                except CannotResolve:
-                    continue
+                credits_of = self.outside.credits_of(bought[found.payment_intent])
+                yield found, any(credit.ours for credit in credits_of)
+        for found in moved if self.network.rates.moved else ():
+            if found.reason in _OF_MOVED:
+                yield found, self.outside.may_have_its_credit(bought[found.payment_intent])
 
     @contextmanager
     def sole_sender(self, _ledger: Ledger) -> Iterator[None]:

@@ -120,7 +120,7 @@ class Oracles:
         is_mint = credit.memo.startswith("purchase:")
         if is_mint and any(found.ours for found in of_purchase):
             self.note(Wrong.CROSSED, f"{credit.namespace} is credited by us before the payments API was done")
-        if self._is_doubled([found for found in of_purchase if found.ours], credit.account):
+        if self._is_doubled([found for found in of_purchase if found.ours], self._had_by(credit)):
             self.note(Wrong.DOUBLE, f"{credit.namespace} is credited twice by us")
         if credit.ours:
             self._look_for_a_crossing(credit, of_purchase)
@@ -132,10 +132,10 @@ class Oracles:
         """
         if len(of_purchase) > 1 and ours.memo in self._told_by_log:
             self._judge_crossing(ours, of_purchase[0])
-        elif too_many := self._too_many_on(ours.account):
+        elif too_many := self._too_many_on(self._had_by(ours)):
             self._judge_crossing(ours, too_many[0])
 
-    def _is_doubled(self, ours: list[Credit], account: str) -> bool:
+    def _is_doubled(self, ours: list[Credit], accounts: frozenset[str]) -> bool:
         """Whether a purchase has more than one credit of ours.
 
         Where only balances tell, one of a lost epoch that came late counts for the account; so does one that
@@ -145,21 +145,28 @@ class Oracles:
         corrections = {memo.correction for found in ours if (memo := read_memo(found.memo))}
         is_unknown = self.is_restored or self._is_unnoticed()
         is_one_state = self._by_purchase or (len(corrections) < len(ours) and not is_unknown)
-        return len(ours) > 1 and (is_one_state or bool(self._too_many_on(account)))
+        return len(ours) > 1 and (is_one_state or bool(self._too_many_on(accounts)))
 
-    def _too_many_on(self, account: str) -> list[Credit]:
+    def _too_many_on(self, accounts: frozenset[str]) -> list[Credit]:
         """Count all of ours and the first of others: whose purchase a credit is for may be a convention.
 
-        Give the credits of the account that are too many, and the one before them; a second one by others
-        for the same purchase is theirs to answer for.
+        Give the credits of the accounts that are too many, and the one before them; a second one by others
+        for the same purchase is theirs to answer for. Every purchase that has ever been there is owed one.
         """
         counted: list[Credit] = []
         for found in self._outside.credits:
-            if found.account == account and found.namespace is not None:
+            if found.account in accounts and found.namespace is not None:
                 named = any(earlier.namespace == found.namespace for earlier in counted)
                 counted += [found] if found.ours or not named else []
-        owed = sum(found.account == account for found in self._outside.purchases.values())
+        owed = sum(bool(found.had & accounts) for found in self._outside.purchases.values())
         return counted[owed - 1 :] if len(counted) > owed else []
+
+    def _had_by(self, credit: Credit) -> frozenset[str]:
+        """All accounts that a credit's purchase has had: its customer's, whatever the address."""
+        of_purchase = [
+            found.had for found in self._outside.purchases.values() if found.namespace == credit.namespace
+        ]
+        return frozenset({credit.account}).union(*of_purchase)
 
     def at_a_pause(self) -> None:
         """Nothing is claimed at any time that is not so, neither of a purchase nor of the indexer."""
@@ -278,24 +285,26 @@ class Oracles:
 
     def _must_be_listed_by_account(self, account: str) -> None:
         """As many purchases of an account as it has credits too few are before a person."""
+        accounts = self._outside.accounts_of_one(account)
         owed = [
             found
             for found in self._outside.purchases.values()
-            if found.account == account and not found.refunded
+            if found.account in accounts and not found.refunded
         ]
-        given = [found for found in self._outside.credits if found.account == account and found.namespace]
+        given = [found for found in self._outside.credits if found.account in accounts and found.namespace]
         held = self._query("SELECT 1 FROM holds WHERE released IS NULL", ()) or self._is_unnoticed()
         if len(given) >= len(owed) or held:
             return
+        of_one = f"account IN ({', '.join('?' * len(accounts))})"
         listed = self._query(
             "SELECT DISTINCT b.payment_intent FROM breaks b JOIN purchases p USING (payment_intent) "
-            "WHERE b.resolved IS NULL AND p.account = ?",
-            (account,),
+            f"WHERE b.resolved IS NULL AND p.{of_one}",
+            tuple(sorted(accounts)),
         )
         waiting = self._query(
-            "SELECT 1 FROM purchases WHERE account = ? AND (verdict IS NULL OR verdict = 'pending' "
+            f"SELECT 1 FROM purchases WHERE {of_one} AND (verdict IS NULL OR verdict = 'pending' "
             "OR reason = 'top_ups_unknown')",
-            (account,),
+            tuple(sorted(accounts)),
         )
         if len(listed) + len(waiting) < len(owed) - len(given):
             self.note(

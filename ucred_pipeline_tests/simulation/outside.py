@@ -23,11 +23,16 @@ _LINE_NEVER: Final = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What a customer bought; `number` names it."""
+    """What a customer bought; `number` names it.
+
+    `paid_as` is the account of the address that paid, and `had` are all that it has had.
+    """
 
     number: int
     account: str
     created: datetime
+    paid_as: str
+    had: frozenset[str]
     refunded: bool = False
 
     @property
@@ -45,19 +50,27 @@ class Purchase:
         refunded = 100 if self.refunded else 0
         return Payment(
             self.payment_intent, self.created, "succeeded", "usd", 100, refunded, Dispute.NONE,
-            self.created, None, {"namespace": self.namespace},
+            self.created, _email(self.paid_as), {"namespace": self.namespace},
         )  # fmt: skip
 
     def record(self) -> PaymentRecord:
         """Give the payments API's record of the payment."""
-        email = self.account.removeprefix("acct:user:")
+        email = _email(self.account)
         return PaymentRecord(self.payment_intent, email, self.namespace, None, "succeeded", self.created)
 
     def issuance(self) -> Issuance:
         """Give the certificate."""
-        email = self.account.removeprefix("acct:user:")
+        email = _email(self.account)
         name = f"iss_{self.number}"
         return Issuance(name, self.payment_intent, self.namespace, email, None, "issued", self.created, None)
+
+
+def _bought(number: int, account: str, created: datetime) -> Purchase:
+    return Purchase(number, account, created, account, frozenset({account}))
+
+
+def _email(account: str) -> str:
+    return account.removeprefix("acct:user:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,15 @@ class Outside:
         """Find the credits of this life that name a purchase."""
         return [found for found in self.credits if found.namespace == purchase.namespace]
 
+    def may_have_its_credit(self, purchase: Purchase) -> bool:
+        """Whether one names it, or its accounts have one for each purchase that was ever there.
+
+        A balance tells by convention only which purchase lacks: another's correction may be its credit.
+        """
+        given = sum(found.account in purchase.had and found.namespace is not None for found in self.credits)
+        owed = sum(bool(found.had & purchase.had) for found in self.purchases.values())
+        return given >= owed or bool(self.credits_of(purchase))
+
     def readable_log(self) -> list[CreditLine]:
         """Give the lines that can be read now, in the order of the log."""
         return [found.line for found in self._lines if found.visible <= self.stage.now]
@@ -170,7 +192,7 @@ class Outside:
     def buy(self, number: int, account: str, age_s: float) -> None:
         """Let a customer have bought something `age_s` ago; the payments API mints in its own way."""
         created = self.stage.moment - timedelta(seconds=age_s)
-        self.purchases[number] = bought = Purchase(number, account, created)
+        self.purchases[number] = bought = _bought(number, account, created)
         drawn = self.fate.between(0, 1)
         if age_s >= _OLD_S:
             if drawn < 0.25:
@@ -183,7 +205,7 @@ class Outside:
     def buy_long_ago(self, number: int, account: str) -> None:
         """Let a customer have bought something that was credited long ago."""
         created = self.stage.moment - timedelta(days=9)
-        self.purchases[number] = Purchase(number, account, created)
+        self.purchases[number] = _bought(number, account, created)
         self._mint(self.purchases[number])
 
     def _mint(self, bought: Purchase) -> None:
@@ -202,6 +224,19 @@ class Outside:
         """Give one customer the money back."""
         number = self.fate.one_of(sorted(self.purchases))
         self.purchases[number] = replace(self.purchases[number], refunded=True)
+
+    def move(self, account: str) -> None:
+        """Let a purchase have another address in the payments database from now on."""
+        number = self.fate.one_of(sorted(self.purchases))
+        moved = self.purchases[number]
+        self.purchases[number] = replace(moved, account=account, had=moved.had | {account})
+
+    def accounts_of_one(self, account: str) -> set[str]:
+        """Give the accounts between which purchases have moved, as from this one: their owners are as one."""
+        found = {account}
+        for _ in self.purchases:
+            found.update(*(bought.had for bought in self.purchases.values() if bought.had & found))
+        return found
 
 
 _OLD_S: Final = 7200

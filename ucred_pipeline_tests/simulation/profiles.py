@@ -43,6 +43,7 @@ class Profile:
     refund: float = 0.05
     retry: float = 0.0
     bought: float = 0.0
+    moved: float = 0.0
     rules: dict[str, Any] = field(default_factory=dict)
 
 
@@ -69,6 +70,8 @@ PROFILES: Final = (
     replace(_LOGS, name="limits", rules={"limits": {"corrections_per_run": 2, "ucred_per_day": 3}}),
     replace(_LOGS, name="retries", retry=0.7, bought=0.5, line_late=0.3),
     replace(_BALANCES, name="retries_on_balances", retry=0.7, bought=0.5),
+    replace(_LOGS, name="movers", moved=0.7, bought=0.3, line_late=0.3),
+    replace(_BALANCES, name="movers_on_balances", moved=0.7, bought=0.3),
     replace(
         _LOGS,
         name="everything",

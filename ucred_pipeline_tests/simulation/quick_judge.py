@@ -13,10 +13,13 @@ from ucred_pipeline.domain.clock import to_micros
 from ucred_pipeline.domain.corrections import ACTIVE, CorrectionState
 from ucred_pipeline.domain.judging_frames import Evidence
 from ucred_pipeline.domain.memos import TOP_UP
-from ucred_pipeline.ledger.judging_tables import Coverage
+from ucred_pipeline.domain.money import WEI_PER_UCRED
+from ucred_pipeline.ledger.decisions import CALLED_NOT_CREDITED, decisions_in_force, lapse_decisions
+from ucred_pipeline.ledger.judging_tables import PAID_ELSEWHERE, Coverage
 from ucred_pipeline.ledger.purchases import clear_marks
 from ucred_pipeline.ledger.safety import THE_EPOCH
 from ucred_pipeline.ledger.schema import (
+    accounts_left,
     balances,
     corrections,
     credit_lines,
@@ -27,10 +30,18 @@ from ucred_pipeline.orchestration import judgement
 from ucred_pipeline.orchestration.pipeline import Pipeline
 from ucred_pipeline_tests.domain.slow_judge import Row, judge_account
 
-_FLAGS: Final = ("minted", "mint_refused", "shares_namespace", "name_unreadable", "unexplained")
+_FLAGS: Final = ("minted", "mint_refused", "shares_namespace", "name_unreadable", "credited_in_part")
 
 
-_MARKED: Final = select(purchases).join(dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with)
+_MARKED: Final = select(purchases, PAID_ELSEWHERE.label("stripe_address_differs")).join(
+    dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
+)
+_LEFT: Final = (
+    select(purchases, accounts_left.c.account.label("left"))
+    .join(accounts_left, accounts_left.c.payment_intent == purchases.c.payment_intent)
+    .join(dirty_groups, dirty_groups.c.judged_with == accounts_left.c.account)
+    .where(accounts_left.c.account != purchases.c.account, ~CALLED_NOT_CREDITED)
+)
 _VERDICTS: Final = select(
     purchases.c.payment_intent, purchases.c.verdict, purchases.c.reason, purchases.c.created
 ).where(purchases.c.payment_intent.in_(bindparam("judged", expanding=True)))
@@ -55,6 +66,7 @@ def judge_marked(pipeline: Pipeline) -> None:
     now = pipeline.clock.now()
     with pipeline.ledger.write() as connection:
         basis = judgement.gather(pipeline, connection, now)
+        lapse_decisions(connection, now)
         judgement.keep_verdicts(connection, _changed(connection, basis.evidence, basis.coverage), now)
         clear_marks(connection)
 
@@ -65,17 +77,26 @@ def verdicts(connection: Connection, evidence: Evidence, coverage: Coverage) -> 
     if not marked:
         return {}
     own, lines = list(connection.execute(_OWN)), list(connection.execute(_LINES))
+    decided = decisions_in_force(connection)
     grouped: dict[str, list[Row]] = defaultdict(list)
     for row in marked:
-        grouped[row["account"]].append(_row(dict(row), own, lines, coverage))
+        decision = decided.get(row["payment_intent"])
+        grouped[row["account"]].append({**_row(dict(row), own, lines, coverage), "decision": decision})
+    for row in connection.execute(_LEFT).mappings():
+        if not _has_receipt(row["payment_intent"], row["left"], own):
+            grouped[row["left"]].append(_elsewhere(dict(row)))
+    for account, group in grouped.items():
+        unexplained = _has_unexplained(account, group, own, lines)
+        for each in group:
+            each["unexplained"] = unexplained
     held = {
-        row.account: _balance(row, own, lines, coverage)
+        row.account: _balance(row, grouped[row.account], own, lines, coverage)
         for row in connection.execute(_BALANCES, {"accounts": list(grouped)})
     }
     found: dict[str, tuple[str, str]] = {}
     for account, group in grouped.items():
         found |= judge_account(group, held.get(account), evidence)
-    return found
+    return {row["payment_intent"]: found[row["payment_intent"]] for row in marked}
 
 
 def _changed(connection: Connection, evidence: Evidence, coverage: Coverage) -> list[dict[str, Any]]:
@@ -119,16 +140,69 @@ def _row(row: Row, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
         "doubt": any(each.state in ACTIVE for each in mine),
         "lines": len(others),
         "corrected": any(line.correction for line in others),
+        "lines_other_case": sum(
+            line.namespace == row["namespace"]
+            and line.account != row["account"]
+            and line.correction not in confirmed
+            for line in lines
+        ),
+        "addresses_differ": row["addresses_differ"] or row["moved"],
+    }
+
+
+def _has_receipt(payment_intent: str, account: str, own: list[Any]) -> bool:
+    return any(
+        (each.payment_intent, each.account, each.state)
+        == (payment_intent, account, CorrectionState.CONFIRMED)
+        for each in own
+    )
+
+
+def _elsewhere(row: Row) -> Row:
+    """What a purchase may have left on an account: one credit, which nobody can attribute."""
+    created = to_micros(row["created"])
+    return {
+        **row,
+        **dict.fromkeys(_FLAGS, False),
+        "payment_intent": f"{row['payment_intent']} {row['left']}",
+        "namespace": None,
+        "foreign": False,
+        "created_us": created,
+        "due_since_us": -1 if row["due_since"] is None else to_micros(row["due_since"]),
+        "succeeded": True,
+        "refunded": False,
+        "stripe_whole": True,
+        "issued_rows": 1,
+        "previous_verdict": None,
+        "receipts": 0,
+        "doubt": False,
+        "lines": 0,
+        "corrected": False,
         "lines_other_case": 0,
+        "addresses_differ": True,
+        "stripe_address_differs": False,
         "decision": None,
     }
+
+
+def _has_unexplained(account: str, group: list[Row], own: list[Any], lines: list[Any]) -> bool:
+    """Whether a line on the account, and no top-up, names no purchase of it."""
+    confirmed = {each.id for each in own if each.state == CorrectionState.CONFIRMED}
+    named = {row["namespace"] for row in group}
+    return any(
+        line.account == account
+        and line.correction not in confirmed
+        and line.namespace not in named
+        and not line.memo.startswith(TOP_UP)
+        for line in lines
+    )
 
 
 def _times(correction: Any, lines: list[Any]) -> int:
     return max([line.correction for line in lines].count(correction.id), 1)
 
 
-def _balance(row: Any, own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
+def _balance(row: Any, group: list[Row], own: list[Any], lines: list[Any], coverage: Coverage) -> Row:
     still_holds = coverage.root is not None and row.root == coverage.root
     on_account = [line for line in lines if line.account == row.account]
     confirmed = [
@@ -137,9 +211,12 @@ def _balance(row: Any, own: list[Any], lines: list[Any], coverage: Coverage) -> 
     ids = {each.id for each in confirmed}
     told = [to_micros(line.at) + coverage.skew_us for line in on_account if line.correction not in ids]
     told += [to_micros(each.changed) for each in confirmed]
+    top_ups = sum(int(line.wei) for line in on_account if line.memo.startswith(TOP_UP))
+    given = sum(_times(each, lines) for each in confirmed)
+    counted = sum(each["receipts"] for each in group)
     return {
         "balance": row.wei,
         "as_of_us": max(row.began, coverage.root_as_of_us) if still_holds else row.began,
-        "known_other_wei": sum(int(line.wei) for line in on_account if line.memo.startswith(TOP_UP)),
+        "known_other_wei": top_ups + (given - counted) * WEI_PER_UCRED,
         "proof_us": max(told, default=-1),
     }

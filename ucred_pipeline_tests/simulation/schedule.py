@@ -114,12 +114,19 @@ class _Schedule:
     def _buy(self) -> None:
         drawn = self._fate.dice.randint(1, 5)
         for number in range(1, (self._case.purchases or drawn) + 1):
-            account = f"acct:user:{self._fate.dice.randint(1, _BUYERS)}@example.com"
+            account = self._one_of_the_buyers()
             age = self._fate.one_of((0, 600, 90_000, 200_000))
             self._outside.buy(number, account, age)
 
         if self._fate.dice.random() < _OTHERS_SHARE:
             self._outside.buy_long_ago(_ANOTHER, "acct:user:another@example.com")
+
+    def _one_of_the_buyers(self) -> str:
+        return f"acct:user:{self._fate.dice.randint(1, _BUYERS)}@example.com"
+
+    def _move(self) -> None:
+        """Let somebody change the address of a purchase to another one, perhaps another buyer's."""
+        self._outside.move(self._one_of_the_buyers())
 
     def _buy_another(self) -> None:
         """Let a customer who has bought before buy once more, now."""
@@ -165,6 +172,8 @@ class _Schedule:
             stage.after(span, self._debit)
         if fate.strikes("refund", rates.refund):
             stage.after(span, outside.refund)
+        if fate.strikes("moved", rates.moved):
+            stage.after(span, self._move)
 
     def _indexer_moves(self, span: float) -> None:
         """Let the indexer be restarted, replaced, or lose lines of its log."""
