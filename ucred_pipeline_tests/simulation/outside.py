@@ -1,5 +1,6 @@
 """The outside world of a schedule: the indexer, who else writes to it, its log, and the purchases."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -156,13 +157,14 @@ class Outside:
         return [found for found in self.credits if found.namespace == purchase.namespace]
 
     def may_have_its_credit(self, purchase: Purchase) -> bool:
-        """Whether one names it, or its accounts have one for each purchase that was ever there.
+        """Whether one names it, or an account of its has one for each purchase that was ever there.
 
         A balance tells by convention only which purchase lacks: another's correction may be its credit.
         """
-        given = sum(found.account in purchase.had and found.namespace is not None for found in self.credits)
-        owed = sum(bool(found.had & purchase.had) for found in self.purchases.values())
-        return given >= owed or bool(self.credits_of(purchase))
+        given = Counter(found.account for found in self.credits if found.namespace is not None)
+        owed = Counter(account for found in self.purchases.values() for account in found.had)
+        is_full = any(given[account] >= owed[account] for account in purchase.had)
+        return is_full or bool(self.credits_of(purchase))
 
     def readable_log(self) -> list[CreditLine]:
         """Give the lines that can be read now, in the order of the log."""
