@@ -21,8 +21,9 @@ from ucred_pipeline.corrections.settling import LogProof, Settler
 from ucred_pipeline.domain.answers import NO_ANSWER, Answer, Effect, read_answer
 from ucred_pipeline.domain.corrections import Attempt, AttemptState, Correction, CorrectionState, Credit
 from ucred_pipeline.domain.memos import memo_of
-from ucred_pipeline.ledger import correction_rows, history, mirror
+from ucred_pipeline.ledger import correction_rows, decisions, history, mirror
 from ucred_pipeline.ledger import corrections as ledger_corrections
+from ucred_pipeline.ledger import purchases as ledger_purchases
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.reads import last_closed
 from ucred_pipeline.ledger.safety import Signed, open_epoch
@@ -316,6 +317,16 @@ def _unread_copy() -> list[Patch]:
     return [(crediting, "_refuse_before_it_was_read", lambda *_: None), (engine, "_LOOKS_AFTER_S", 0)]
 
 
+def _hasty_denial() -> list[Patch]:
+    """Believe a person who says "not credited" while the payments API may still mint."""
+    honest = crediting.resolver_of
+
+    def hasty(*told: Any) -> Any:
+        return replace(honest(*told), grace=timedelta(0))
+
+    return [(crediting, "resolver_of", hasty)]
+
+
 #: Installations in which what a mutant breaks shows soon.
 _LOSSY: Final = replace(named("logs"), request=0.1, slow=0.4, crash=0.0, pause=0.0)
 _LOSSY_BALANCES: Final = replace(named("balances"), request=0.1, slow=0.4, crash=0.0, pause=0.0)
@@ -336,6 +347,9 @@ _RESTARTING_AMID: Final = replace(
 _RESTORED: Final = replace(named("restored"), restored=0.9, slow=0.3)
 _SPENDING: Final = replace(named("debits"), debit=0.9, request=0.3)
 _RETRYING: Final = named("retries_on_balances")
+_MOVING: Final = replace(
+    named("movers_on_balances"), moved=1.0, late_mint=0.9, request=0.0, slow=0.0, crash=0.0, pause=0.0
+)
 _BUSY: Final = replace(named("busy_logs"), late_mint=1.0, support=0.6, pause=0.05)
 
 MUTANTS: Final = (
@@ -375,6 +389,15 @@ MUTANTS: Final = (
     Mutant("stale_evidence", "evidence is taken after the claim", _BUSY, 300, _stale_evidence),
     Mutant("always_quiet", "a balance settles only a quiet account", _TOPPED_UP, 300, _always_quiet),
     Mutant("old_records", "what a balance shows may be a mint since", _RETRYING, 600, _old_records),
+    Mutant(
+        "no_cross_check", "Stripe's address tells of a move before the first look", _MOVING, 300,
+        lambda: [(ledger_purchases, "paid_elsewhere", lambda *_: None)],
+    ),
+    Mutant(
+        "lasting_denial", "a person's word lapses when others give or it moves", _MOVING, 4000,
+        lambda: [(decisions, "_why_lapsed", lambda *_: None)],
+    ),
+    Mutant("hasty_denial", "nobody denies what may still be minted", _MOVING, 300, _hasty_denial),
     Mutant("hasty_epoch", "a new epoch waits for the quiescence", _RESTARTING, 300, _hasty_epoch),
     Mutant("resending", "a request is sent once", _LOSSY, 60, _resending),
     Mutant(
