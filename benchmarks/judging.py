@@ -47,7 +47,9 @@ def with_evidence(purchases: pd.DataFrame) -> pd.DataFrame:
     return purchases.assign(
         **no,
         **nothing,
+        credited_in_part=False,
         addresses_differ=False,
+        stripe_address_differs=False,
         shares_namespace=False,
         name_unreadable=False,
         unexplained=False,
