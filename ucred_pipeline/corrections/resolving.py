@@ -13,7 +13,7 @@ from ucred_pipeline.ledger.correction_rows import corrections_of, live_attempt
 from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.decisions import Looked, keep_decision
-from ucred_pipeline.ledger.mirror import mark_groups
+from ucred_pipeline.ledger.mirror import mark_accounts_left, mark_groups
 from ucred_pipeline.ledger.purchases import find_purchase, mirrored_balance
 from ucred_pipeline.ledger.safety import Signed
 
@@ -61,21 +61,23 @@ class Resolver:
             raise CannotResolve("its correction is still being sent; ask again when the run has ended")
         applied = decision is Decision.CREDITED
         if not applied and signed.at <= attempt.settles_after:
-            raise CannotResolve(_too_early("the request may still take effect", attempt.settles_after))
+            raise CannotResolve(_too_early("the request may still take effect until", attempt.settles_after))
         if not self.book.settle(attempt, applied=applied, signed=signed):
             raise CannotResolve("it has just been settled; look at the break again")
 
     def _decide(self, connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
         purchase = find_purchase(connection, found.payment_intent)
         if purchase is not None and decision is Decision.NOT_CREDITED:
-            due = (purchase.due_since or purchase.created) + self.grace
-            if signed.at < due:
-                raise CannotResolve(_too_early("the payments API may still mint for it", due))
+            since = purchase.due_since or purchase.created
+            if signed.at - self.grace < since:
+                still = f"the payments API may still mint for it, for {self.grace} from"
+                raise CannotResolve(_too_early(still, since))
         seen = mirrored_balance(connection, found.account) if found.account else None
         keep_decision(connection, found.payment_intent, decision, Looked(found.account, seen), signed)
         if purchase is not None:
             mark_groups(connection, [purchase.judged_with])
+            mark_accounts_left(connection, [found.payment_intent])
 
 
 def _too_early(what: str, until: datetime) -> str:
-    return f"{what} until {until:%Y-%m-%d %H:%M:%S} UTC; settle it as not credited after that"
+    return f"{what} {until:%Y-%m-%d %H:%M:%S} UTC; settle it as not credited after that"

@@ -53,7 +53,8 @@ class Case:
         another purchase of the same namespace.
         """
         facts = self.facts
-        return facts.minted & np.equal(facts.lines, 0) & ~facts.shares_namespace & ~self.log_speaks
+        has_line = np.greater(facts.lines, 0) | facts.credited_in_part
+        return facts.minted & ~has_line & ~facts.shares_namespace & ~self.log_speaks
 
     @cached_property
     def proofs(self) -> Ints:
@@ -247,7 +248,6 @@ def _decision_rules() -> Iterator[Rule]:
         Reason.DECIDED_BY_PERSON,
         lambda case: case.facts.decided[Decision.CREDITED],
     )
-    yield _rule(Verdict.AMBIGUOUS, Basis.NONE, Reason.DATED_AHEAD, lambda case: case.dated_ahead)
     yield _rule(
         Verdict.AMBIGUOUS,
         Basis.NONE,
@@ -334,8 +334,19 @@ def _log_rules() -> Iterator[Rule]:
     yield _rule(Verdict.PENDING, Basis.NONE, Reason.WITHIN_GRACE, lambda case: ~case.past_grace)
 
 
+def _balance_rules() -> Iterator[Rule]:
+    """A balance says nothing of the account that a purchase had when it was paid."""
+    yield _rule(
+        Verdict.AMBIGUOUS,
+        Basis.NONE,
+        Reason.STRIPE_ADDRESS_DIFFERS,
+        lambda case: case.facts.stripe_address_differs & case.past_grace,
+    )
+
+
 RULES: Final = tuple(_rules())
 LOG_RULES: Final = tuple(_log_rules())
+BALANCE_RULES: Final = tuple(_balance_rules())
 
 
 def judge(purchases: pd.DataFrame, accounts: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
@@ -350,8 +361,9 @@ def judge(purchases: pd.DataFrame, accounts: pd.DataFrame, evidence: Evidence) -
     if evidence.log_proves_absence:
         _apply(LOG_RULES, case, findings)
     else:
+        _apply(BALANCE_RULES, case, findings)
         judge_by_balance(_balances(case, holdings, findings), findings)
-        _keep_back_what_may_be_elsewhere(case, findings)
+    _list_what_is_dated_ahead(case, findings)
     _keep_back_what_stripe_may_withdraw(case, findings)
     _keep_back_what_another_may_have(case, findings)
     return findings.to_frame(purchases.index)
@@ -391,11 +403,11 @@ def _keep_back_what_stripe_may_withdraw(case: Case, findings: Findings) -> None:
     findings.replace(Finding(Verdict.PENDING, Basis.NONE, Reason.STRIPE_NOT_WHOLE), rows)
 
 
-def _keep_back_what_may_be_elsewhere(case: Case, findings: Findings) -> None:
-    """A balance says nothing of the account that a purchase had when it was paid."""
-    low = findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW)
-    elsewhere = Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.STRIPE_ADDRESS_DIFFERS)
-    findings.replace(elsewhere, low & case.facts.stripe_address_differs)
+def _list_what_is_dated_ahead(case: Case, findings: Findings) -> None:
+    """What waits for a grace period that no clock can explain is before a person meanwhile."""
+    young = findings.having(verdict=Verdict.PENDING, reason=Reason.WITHIN_GRACE)
+    ahead = Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.DATED_AHEAD)
+    findings.replace(ahead, young & case.dated_ahead)
 
 
 def _keep_back_what_another_may_have(case: Case, findings: Findings) -> None:

@@ -173,6 +173,7 @@ def starts_of(accounts: Ints) -> Ints:
 def judge_by_balance(balances: Balances, findings: Findings) -> None:
     """Give every waiting purchase a finding, and look for more than is owed."""
     _without_balance(balances, findings)
+    _paid_elsewhere_but_held(balances, findings)
     _refused_but_held(balances, findings)
     _young(balances, findings)
     if balances.evidence.debits_possible:
@@ -211,6 +212,12 @@ def _without_balance(balances: Balances, findings: Findings) -> None:
     outdated = balances.of_purchases(balances.holdings.balance_known & balances.outdated)
     _undecided(balances, findings, Reason.BALANCE_OUTDATED, Basis.NONE, blind & outdated)
     _undecided(balances, findings, Reason.BALANCE_UNKNOWN, Basis.NONE, blind)
+
+
+def _paid_elsewhere_but_held(balances: Balances, findings: Findings) -> None:
+    """Where the account has enough for all, it does not matter that another one may have a credit as well."""
+    rows = findings.having(verdict=Verdict.AMBIGUOUS, reason=Reason.STRIPE_ADDRESS_DIFFERS)
+    findings.replace(balances.covered, rows & balances.of_purchases(balances.whole & balances.usable))
 
 
 def _refused_but_held(balances: Balances, findings: Findings) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select
 from ucred_pipeline.domain.corrections import AttemptState
 from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.ledger.history import Entry, record
+from ucred_pipeline.ledger.mirror import mark_accounts_left
 from ucred_pipeline.ledger.safety import THE_EPOCH, Signed, current_epoch
 from ucred_pipeline.ledger.schema import attempts, balances, decisions, dirty_groups, purchases
 
@@ -81,6 +82,7 @@ def lapse_decisions(connection: Connection, now: datetime) -> None:
             _keep(connection, row.payment_intent, LAPSED, Looked(row.account, row.wei), signed)
             subject, told = f"purchase:{row.payment_intent}", {"reason": why}
             record(connection, Entry(now, signed.actor, subject, "decision_lapsed", told))
+            mark_accounts_left(connection, [row.payment_intent])
 
 
 def decisions_in_force(connection: Connection) -> dict[str, str]:

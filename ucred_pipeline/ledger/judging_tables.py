@@ -61,6 +61,8 @@ PAID_ELSEWHERE: Final = exists().where(
     accounts_left.c.payment_intent == purchases.c.payment_intent,
     accounts_left.c.account != func.coalesce(purchases.c.account, ""),
 )
+#: As often as anybody counts: a log may tell of any amount of 128 bits.
+_MOST_TIMES: Final = 1000
 _NUMBERS: Final = ("issued_rows", "created_us", "due_since_us", "issued_us")
 
 
@@ -186,7 +188,8 @@ def _purchases(connection: Connection, coverage: Coverage) -> pd.DataFrame:
 def _elsewhere(connection: Connection, frame: pd.DataFrame) -> pd.DataFrame:
     """What purchases may have left on marked accounts: those that moved, and certificates that were voided.
 
-    A receipt there is counted already, and what a person called not credited left nothing.
+    A receipt there is counted already, and what a person called not credited left nothing; nor did one on
+    Stripe's address that the payments API has minted for elsewhere, which it does once.
     """
     p, left, row = purchases.c, accounts_left.c, issuances.c
     told = (p.created, p.due_since, p.entitlement)
@@ -196,11 +199,17 @@ def _elsewhere(connection: Connection, frame: pd.DataFrame) -> pd.DataFrame:
         corrections.c.epoch == THE_EPOCH,
         corrections.c.state == CorrectionState.CONFIRMED,
     )
+    minted_here = exists().where(
+        credit_lines.c.account == p.account,
+        credit_lines.c.memo == "purchase:" + p.namespace,
+        credit_lines.c.current,
+    )
     moved = (
         select(p.payment_intent, left.account, left.account.label("which"), *told)
         .join(accounts_left, left.payment_intent == p.payment_intent)
         .join(dirty_groups, dirty_groups.c.judged_with == left.account)
         .where(func.coalesce(p.account, "") != left.account, ~receipt, ~CALLED_NOT_CREDITED)
+        .where(~(left.at_stripe & minted_here))
     )
     voided = (
         select(p.payment_intent, p.account, row.id.label("which"), *told)
@@ -300,21 +309,27 @@ def _credits_by_name(frame: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     owed = frame[[*_PAIR, "entitlement"]].drop_duplicates(_PAIR)
     told = lines[[*_PAIR, "amount"]].dropna(subset=["namespace"]).merge(owed, on=_PAIR, how="inner")
     named = told.groupby(_PAIR, observed=True).size().rename("found").reset_index()
-    odd = told[told["amount"] != told["entitlement"]][_PAIR].drop_duplicates()
-    sums = [
-        (*pair, *_whole_and_rest(list(credits_of["amount"]), int(credits_of["entitlement"].iloc[0])))
-        for pair, credits_of in told.merge(odd, on=_PAIR).groupby(_PAIR, observed=True)
-    ]
-    named = named.merge(pd.DataFrame(sums, columns=[*_PAIR, "worth", "rest"], dtype=object), "left", on=_PAIR)
+    uneven = told[told["amount"] != told["entitlement"]][_PAIR].drop_duplicates()
+    given = _sums_by_name(told.merge(uneven, on=_PAIR))
+    rows = [(*name, *_whole_and_rest(wei, int(reward))) for (*name, reward), wei in given.items()]
+    named = named.merge(pd.DataFrame(rows, columns=[*_PAIR, "worth", "rest"], dtype=object), "left", on=_PAIR)
     named["worth"] = named["worth"].fillna(named["found"]).astype("int64")
     named["rest"] = named["rest"].fillna(0)
     return named
 
 
-def _whole_and_rest(amounts: list[str], reward: int) -> tuple[int, int]:
-    """How often amounts come to a reward, and what is over; where nothing is earned each counts."""
-    given = sum(map(int, amounts))
-    return divmod(given, reward) if reward else (len(amounts), given)
+def _sums_by_name(told: pd.DataFrame) -> dict[tuple[str, str, str], int]:
+    """Sum the credits of each account, namespace and entitlement, in wei."""
+    sums: dict[tuple[str, str, str], int] = {}
+    for *name, amount in told[[*_PAIR, "entitlement", "amount"]].itertuples(index=False, name=None):
+        sums[tuple(name)] = sums.get(tuple(name), 0) + int(amount)
+    return sums
+
+
+def _whole_and_rest(given: int, reward: int) -> tuple[int | None, int]:
+    """How often an amount comes to a reward, and what is over; None where nothing is earned."""
+    worth = min(given // reward, _MOST_TIMES) if reward else None
+    return worth, given - (worth or 0) * reward
 
 
 def _with_lines(frame: pd.DataFrame, lines: pd.DataFrame, named: pd.DataFrame) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 
 from ucred_pipeline.domain.corrections import WITHDRAWN
-from ucred_pipeline.domain.verdicts import Basis, Verdict
+from ucred_pipeline.domain.verdicts import Basis, Reason, Verdict
 from ucred_pipeline.ledger.schema import corrections, credit_lines, dirty_groups, mint_counters, purchases
 from ucred_pipeline.ledger.upsert import upsert
 
@@ -92,7 +92,8 @@ def _marked() -> ColumnElement[bool]:
 
 
 def _work_out(connection: Connection) -> None:
-    owed = and_(_P.verdict.in_(OWED), _P.issued.is_not(None))
+    is_due = _P.reason.is_distinct_from(Reason.DATED_AHEAD)
+    owed = and_(_P.verdict.in_(OWED), _P.issued.is_not(None), is_due)
     fresh = (
         select(
             _P.payment_intent,

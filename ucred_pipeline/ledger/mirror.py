@@ -17,6 +17,7 @@ from ucred_pipeline.domain.issuances import Issuance, PaymentRecord
 from ucred_pipeline.domain.memos import read_memo
 from ucred_pipeline.domain.payments import Payment
 from ucred_pipeline.ledger.schema import (
+    accounts_left,
     balances,
     credit_lines,
     dirty_groups,
@@ -31,6 +32,7 @@ from ucred_pipeline.ledger.upsert import chunks, named, row_of, upsert
 #: What a payment stays.
 _FINAL: Final = ("succeeded", "canceled")
 _KNOWN_LINES: Final = select(credit_lines.c.key, credit_lines.c.current)
+_NEWEST_PAYMENT: Final = select(payments.c.payment_intent).order_by(payments.c.created.desc()).limit(1)
 _HELD_BY: Final = select(balances.c.account, balances.c.wei).where(balances.c.began <= bindparam("by"))
 _HELD_ANYTHING: Final = (
     select(balances.c.account).where(balances.c.wei != 0, balances.c.began < bindparam("by")).limit(1)
@@ -148,6 +150,12 @@ def mark_groups(connection: Connection, groups: Iterable[str]) -> None:
     upsert(connection, dirty_groups, [{"judged_with": name} for name in sorted(set(groups))])
 
 
+def mark_accounts_left(connection: Connection, payment_intents: Sequence[str]) -> None:
+    """Mark what purchases have left, to be judged again: what is known of these tells of others there."""
+    left = connection.execute(named(accounts_left.c.payment_intent), {"names": list(payment_intents)})
+    mark_groups(connection, [row.account for row in left])
+
+
 def _payment_row(payment: Payment) -> dict[str, Any]:
     row = row_of(payment)
     row["payment_intent"] = row.pop("id")
@@ -251,6 +259,12 @@ def _read_after(connection: Connection, names: Iterable[str], moment: datetime) 
         for chunk in chunks(names)
     )
     return frozenset(name for found in later for name in found)
+
+
+def newest_payment(connection: Connection) -> str | None:
+    """The payment that was created last of those that were ever read."""
+    newest: str | None = connection.execute(_NEWEST_PAYMENT).scalar()
+    return newest
 
 
 def payments_before(connection: Connection, names: Iterable[str], moment: datetime) -> frozenset[str]:

@@ -34,7 +34,7 @@ from ucred_pipeline.domain.purchases import (
 )
 from ucred_pipeline.domain.rewards import RewardTable
 from ucred_pipeline.domain.verdicts import Reason, Verdict
-from ucred_pipeline.ledger.mirror import mark_groups
+from ucred_pipeline.ledger.mirror import mark_accounts_left, mark_groups
 from ucred_pipeline.ledger.reads import LAST_AUDIT, leave_note, note
 from ucred_pipeline.ledger.safety import THE_EPOCH, current_epoch
 from ucred_pipeline.ledger.schema import (
@@ -279,22 +279,22 @@ def _refresh(connection: Connection, names: list[str], rules: PurchaseRules) -> 
     found: dict[str, Purchase] = {}
     paid_as: dict[str, str] = {}
     for sources in _sources(connection, names):
-        fresh, name = (
-            purchase_of(sources, rules.rewards, rules.friends_and_family_keys),
-            sources.payment_intent,
-        )
+        name = sources.payment_intent
+        fresh = purchase_of(sources, rules.rewards, rules.friends_and_family_keys)
         if fresh is None:
             continue
-        if elsewhere := paid_elsewhere(sources, fresh.account):
+        elsewhere = paid_elsewhere(sources, fresh.account)
+        if elsewhere is not None and elsewhere not in left[name]:
             paid_as[name] = elsewhere
-        found[name] = _continued(fresh, before.get(name), left[name] - {paid_as.get(name)})
+        found[name] = _continued(fresh, before.get(name), left[name])
     gone = set(before) - set(found)
-    _keep_accounts_left(connection, before, found)
-    _keep_accounts_paid_as(connection, paid_as)
+    _keep_left(connection, paid_as, at_stripe=True)
+    _keep_left(connection, _left_behind(before, found), at_stripe=False)
     if gone:
         connection.execute(delete(purchases).where(purchases.c.payment_intent.in_(sorted(gone))))
     upsert(connection, purchases, [row_of(purchase) for purchase in found.values()])
     mark_groups(connection, {*groups.values(), *(purchase.judged_with for purchase in found.values())})
+    mark_accounts_left(connection, names)
 
 
 def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
@@ -309,9 +309,11 @@ def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
 
 
 def _accounts_left(connection: Connection, names: list[str]) -> Mapping[str, set[str]]:
+    """The accounts that purchases have had; of Stripe's address alone none has moved."""
     left: defaultdict[str, set[str]] = defaultdict(set)
     for row in connection.execute(_LEFT, {"names": names}):
-        left[row.payment_intent].add(row.account)
+        if not row.at_stripe:
+            left[row.payment_intent].add(row.account)
     return left
 
 
@@ -321,19 +323,16 @@ def _continued(fresh: Purchase, before: Before | None, left: set[str]) -> Purcha
     return replace(now, moved=now.moved or not left <= {now.account})
 
 
-def _keep_accounts_left(
-    connection: Connection, before: Mapping[str, Before], now: Mapping[str, Purchase]
-) -> None:
+def _left_behind(before: Mapping[str, Before], now: Mapping[str, Purchase]) -> dict[str, str]:
     left = {name: left_behind(now.get(name), known) for name, known in before.items()}
-    rows = [{"payment_intent": name, "account": account} for name, account in left.items() if account]
-    upsert(connection, accounts_left, rows)
+    return {name: account for name, account in left.items() if account}
 
 
-def _keep_accounts_paid_as(connection: Connection, paid_as: Mapping[str, str]) -> None:
-    """The payments API may have minted for the address of that time, whatever it is now."""
-    rows = [{"payment_intent": name, "account": account} for name, account in paid_as.items()]
+def _keep_left(connection: Connection, left: Mapping[str, str], *, at_stripe: bool) -> None:
+    rows = [
+        {"payment_intent": name, "account": account, "at_stripe": at_stripe} for name, account in left.items()
+    ]
     upsert(connection, accounts_left, rows)
-    mark_groups(connection, paid_as.values())
 
 
 def _groups_of(connection: Connection, names: list[str]) -> dict[str, str]:

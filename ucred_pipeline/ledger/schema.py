@@ -208,6 +208,7 @@ accounts_left = Table(
     metadata,
     Column("payment_intent", String(255), primary_key=True),
     Column("account", Text, primary_key=True, index=True),
+    Column("at_stripe", Boolean, nullable=False),
 )
 
 breaks = Table(

@@ -39,6 +39,7 @@ from ucred_pipeline.sources.indexer_log import read_indexer_log
 from ucred_pipeline.sources.payments_database import read_payments_database
 from ucred_pipeline.sources.payments_log import read_payments_log
 from ucred_pipeline.sources.stripe import EVENTS_REACH, SETTLING, StripeSource, Window
+from ucred_pipeline.sources.stripe_objects import SOURCE
 
 #: What a read keeps of whom it asked.
 _WORLD: Final = "world"
@@ -136,6 +137,7 @@ async def _read_stripe(
         if before is None:
             detail |= await reader.everything(until)
         else:
+            await reader.refuse_another_account(before)
             detail |= await reader.changes(before, now, until)
             await reader.days(days, from_micros(detail["since_us"]), until)
 
@@ -171,6 +173,21 @@ class _StripeReader:
         with self.pipeline.ledger.write() as connection:
             forget_windows(connection)
         return _covered(since=since, until=until, events=began, swept=began, whole_since=from_micros(0))
+
+    async def refuse_another_account(self, before: Read) -> None:
+        """Read nothing by a key of another account: what changes in the one that is known would go unread."""
+        here = world_of(self.pipeline.settings.environment, Source.STRIPE)
+        with self.pipeline.ledger.read() as connection:
+            newest = mirror.newest_payment(connection)
+        if newest is None or before.detail.get(_WORLD, here) != here:  # of another world the hold tells
+            return
+        if (await self.stripe.payments([newest])).unknown:
+            raise SourceUnreadable(
+                SOURCE,
+                "the newest payment that this ledger has read is unknown to the account of STRIPE_API_KEY",
+                "Name a key of the account that this ledger is fed from, or another ledger for this one "
+                "(UCRED_DATABASE_URL). Nothing was decided.",
+            )
 
     async def changes(self, before: Read, now: datetime, until: datetime) -> dict[str, int]:
         """Re-read what events point at and what is not final, and sweep what is new, or a month daily."""

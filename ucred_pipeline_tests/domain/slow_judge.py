@@ -8,6 +8,7 @@ from ucred_pipeline.domain.judging_frames import Evidence
 
 Row = dict[str, Any]
 Found = dict[str, tuple[str, str] | None]
+ELSEWHERE = ("ambiguous", "stripe_address_differs")
 
 
 def due(row: Row, evidence: Evidence) -> int:
@@ -24,7 +25,8 @@ def silent_log_proves(row: Row, evidence: Evidence) -> bool:
 
 def proofs(row: Row, evidence: Evidence) -> int:
     """Count the credits that are proved to be the purchase's own."""
-    minted = row["minted"] and row["lines"] == 0 and not row["shares_namespace"]
+    has_line = row["lines"] or row["credited_in_part"]
+    minted = row["minted"] and not has_line and not row["shares_namespace"]
     return int(row["receipts"] + row["lines"] + (minted and not silent_log_proves(row, evidence)))
 
 
@@ -69,8 +71,6 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
         return "credited", "nothing_owed"
     if row["decision"] == "credited":
         return "credited", "decided_by_person"
-    if due(row, evidence) > evidence.now_us + 2 * evidence.grace_us:
-        return "ambiguous", "dated_ahead"
     if row["account"] is None:
         return ("ambiguous", "account_unknown") if late else ("pending", "within_grace")
     if row["decision"] == "not_credited":
@@ -116,11 +116,16 @@ def judge_account(rows: list[Row], balance: Row | None, evidence: Evidence) -> d
     if evidence.log_complete and not evidence.debits_possible:
         rest = {row["payment_intent"]: by_log(row, evidence) for row in waiting}
     else:
-        rest = by_balance(oldest_first, waiting, dict(found), balance, evidence)
         for row in waiting:
-            if row["stripe_address_differs"] and rest[row["payment_intent"]][0] == "lacking":
-                rest[row["payment_intent"]] = ("ambiguous", "stripe_address_differs")
+            if row["stripe_address_differs"] and due(row, evidence) <= evidence.now_us:
+                found[row["payment_intent"]] = ELSEWHERE
+        waiting = [row for row in waiting if found[row["payment_intent"]] is None]
+        rest = by_balance(oldest_first, waiting, dict(found), balance, evidence)
     verdicts = {name: rest.get(name) or verdict or ("", "") for name, verdict in found.items()}
+    for row in rows:
+        ahead = due(row, evidence) > evidence.now_us + 2 * evidence.grace_us
+        if ahead and verdicts[row["payment_intent"]] == ("pending", "within_grace"):
+            verdicts[row["payment_intent"]] = ("ambiguous", "dated_ahead")
     keep_back(oldest_first, verdicts, evidence)
     return verdicts
 
@@ -210,6 +215,9 @@ def by_balance(
     for row in waiting:
         upto += int(row["entitlement"]) if row in room.settled else 0
         verdicts[row["payment_intent"]] = one_by_balance(row, upto, room, evidence)
+    for name, given_before in found.items():
+        if given_before == ELSEWHERE and room.whole:
+            verdicts[name] = room.covered
     if room.held < 0 and not evidence.debits_possible:
         deny_what_a_log_says(verdicts, found)
     if not evidence.other_writers and not evidence.debits_possible:

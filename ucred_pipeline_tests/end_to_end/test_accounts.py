@@ -152,6 +152,7 @@ def test_a_top_up_hides_what_lacks_from_balances_and_not_from_the_log(rehearse: 
         (WEI_PER_UCRED // 10, ("ambiguous", "credited_in_part")),
         (10 * WEI_PER_UCRED, ("over_credited", "credited_twice")),
         (WEI_PER_UCRED + 1, ("over_credited", "credited_twice")),
+        (2**127, ("over_credited", "credited_twice")),
     ],
 )
 def test_a_credit_of_another_amount(plain: Rehearsal, given: int, verdict: tuple[str, str]) -> None:
@@ -164,6 +165,18 @@ def test_a_credit_of_another_amount(plain: Rehearsal, given: int, verdict: tuple
     assert (plain.verdict(bought), plain.sandbox.http_credits) == (verdict, ())
     (found,) = plain.ucred("breaks", "--format", "json").document["breaks"]
     assert (found["payment_intent"], found["reason"]) == (bought, verdict[1])
+
+
+def test_any_credit_of_what_earns_nothing(rehearse: Rehearse) -> None:
+    """What earns nothing was credited too much by any amount."""
+    rules = RICH.replace("123456789.000000000000000001", "0")
+    world = rehearse(rules, purchases=0, special_cases=False)
+    bought = world.sandbox.purchase("lacking_indexer_down", age=2 * DAY)
+    world.sandbox.credit(bought, wei=WEI_PER_UCRED // 3)
+
+    world.reconcile()
+
+    assert world.verdict(bought) == ("over_credited", "credited_without_reward")
 
 
 def test_the_rest_of_a_credit_in_part(plain: Rehearsal) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -497,6 +498,49 @@ def test_what_was_paid_with_another_address_covers_for_nobody(world: Rehearsal) 
     assert world.verdict(lacking) == ("ambiguous", "withdrawn_may_cover")
     assert world.verdict(moved) == ("ambiguous", "stripe_address_differs")
     assert world.sandbox.http_credits == ()
+
+
+def test_what_was_paid_with_another_address_takes_nobodys_place(world: Rehearsal) -> None:
+    """A purchase that was minted where it was paid for does not push another of its new account out of it."""
+    moved = without(world, *LOGS).sandbox.purchase("credited", email=OLD, age=3 * DAY)
+    newer = world.sandbox.purchase("credited", email=NEW, age=2 * DAY)
+    move(world, moved, NEW)
+
+    run_again(world, times=2)
+
+    assert world.verdict(newer) == ("ambiguous", "withdrawn_may_cover")
+    assert world.verdict(moved) == ("ambiguous", "stripe_address_differs")
+    assert world.sandbox.http_credits == ()
+
+
+def test_a_denial_lets_the_account_that_was_left_be_judged(world: Rehearsal) -> None:
+    """Once a person says that a purchase was never credited, what its old account holds is another's."""
+    other = without(world, *LOGS).sandbox.purchase("credited", email=OLD, age=3 * DAY)
+    moved = world.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    move(world, moved, NEW)
+    run_again(world)
+    assert world.verdict(other) == ("ambiguous", "withdrawn_may_cover")
+
+    assert resolve(world, moved, "not-credited").code == 0
+    run_again(world)
+
+    assert world.verdict(other)[0] == "credited"
+    assert (world.verdict(moved)[0], held(world, OLD, NEW)) == ("credited", [1, 1])
+
+
+def test_an_address_put_right_at_stripe(world: Rehearsal) -> None:
+    """Where Stripe is given the address of the purchase later, it has not moved: a log decides as before."""
+    bought = world.sandbox.purchase("lacking_indexer_down", email=OLD, age=2 * DAY)
+    move(world, bought, NEW)
+    assert world.reconcile(apply=False).document["verdicts"]["lacking"] == 1
+
+    at_stripe = world.sandbox.world.stripe.intents
+    at_stripe.put(replace(world.sandbox.world.stripe.intent(bought), email=NEW))
+    world.later()
+    day = f"{world.clock.now() - 2 * DAY:%Y-%m-%d}"
+    assert world.reconcile("--from", day, "--to", day).code == 0
+
+    assert (world.verdict(bought), held(world, OLD, NEW)) == (("credited", "receipt"), [0, 1])
 
 
 def test_an_address_changed_before_the_first_look_by_logs(world: Rehearsal) -> None:

@@ -308,3 +308,19 @@ def test_the_purchases_of_another_world_are_not_credited(lacking: Rehearsal, reh
     assert (said.code, said.document["hold"], another.sandbox.http_credits) == (4, "another_world", ())
     assert "this ledger has been fed from another" in said.err
     assert "another_world" in lacking.ucred("release", *SIGNED).out
+
+
+def test_the_key_of_another_account_reads_nothing(lacking: Rehearsal) -> None:
+    """What an account does not know that this ledger has read is another account's: nothing is decided."""
+    lacking.reconcile(apply=False)
+    with lacking.ledger() as ledger, ledger.write() as connection:
+        newest = "(SELECT max(created) FROM payments)"
+        connection.exec_driver_sql(
+            f"UPDATE payments SET payment_intent = 'pi_other' WHERE created = {newest}"
+        )
+    lacking.later()
+
+    said = lacking.reconcile()
+
+    assert (said.code, lacking.sandbox.http_credits) == (3, ())
+    assert "unknown to the account of STRIPE_API_KEY" in said.err

@@ -151,14 +151,16 @@ class Oracles:
         """Count all of ours and the first of others: whose purchase a credit is for may be a convention.
 
         Give the credits of the accounts that are too many, and the one before them; a second one by others
-        for the same purchase is theirs to answer for. Every purchase that has ever been there is owed one.
+        for the same purchase is theirs to answer for. Every purchase is owed one that was ever there, and has
+        none elsewhere.
         """
         counted: list[Credit] = []
         for found in self._outside.credits:
             if found.account in accounts and found.namespace is not None:
                 named = any(earlier.namespace == found.namespace for earlier in counted)
                 counted += [found] if found.ours or not named else []
-        owed = sum(bool(found.had & accounts) for found in self._outside.purchases.values())
+        purchases = self._outside.purchases.values()
+        owed = sum(bool(self._outside.owed_by(found) & accounts) for found in purchases)
         return counted[owed - 1 :] if len(counted) > owed else []
 
     def _had_by(self, credit: Credit) -> frozenset[str]:

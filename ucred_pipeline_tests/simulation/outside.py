@@ -162,11 +162,11 @@ class Outside:
         A balance tells by convention only which purchase lacks: another's correction may be its credit.
         """
         given = Counter(found.account for found in self.credits if found.namespace is not None)
-        owed = Counter(account for found in self.purchases.values() for account in self._owed_by(found))
+        owed = Counter(account for found in self.purchases.values() for account in self.owed_by(found))
         is_full = any(given[account] >= owed[account] for account in purchase.had)
         return is_full or bool(self.credits_of(purchase))
 
-    def _owed_by(self, purchase: Purchase) -> frozenset[str]:
+    def owed_by(self, purchase: Purchase) -> frozenset[str]:
         """The accounts that must hold its credit: one that has it, or all that it has had."""
         return frozenset(found.account for found in self.credits_of(purchase)) or purchase.had
 

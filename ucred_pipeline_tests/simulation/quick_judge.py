@@ -37,7 +37,7 @@ _MARKED: Final = select(purchases, PAID_ELSEWHERE.label("stripe_address_differs"
     dirty_groups, dirty_groups.c.judged_with == purchases.c.judged_with
 )
 _LEFT: Final = (
-    select(purchases, accounts_left.c.account.label("left"))
+    select(purchases, accounts_left.c.account.label("left"), accounts_left.c.at_stripe)
     .join(accounts_left, accounts_left.c.payment_intent == purchases.c.payment_intent)
     .join(dirty_groups, dirty_groups.c.judged_with == accounts_left.c.account)
     .where(accounts_left.c.account != purchases.c.account, ~CALLED_NOT_CREDITED)
@@ -83,7 +83,8 @@ def verdicts(connection: Connection, evidence: Evidence, coverage: Coverage) -> 
         decision = decided.get(row["payment_intent"])
         grouped[row["account"]].append({**_row(dict(row), own, lines, coverage), "decision": decision})
     for row in connection.execute(_LEFT).mappings():
-        if not _has_receipt(row["payment_intent"], row["left"], own):
+        minted_here = row["at_stripe"] and _is_minted(row["account"], row["namespace"], lines)
+        if not minted_here and not _has_receipt(row["payment_intent"], row["left"], own):
             grouped[row["left"]].append(_elsewhere(dict(row)))
     for account, group in grouped.items():
         unexplained = _has_unexplained(account, group, own, lines)
@@ -156,6 +157,10 @@ def _has_receipt(payment_intent: str, account: str, own: list[Any]) -> bool:
         == (payment_intent, account, CorrectionState.CONFIRMED)
         for each in own
     )
+
+
+def _is_minted(account: str, namespace: str, lines: list[Any]) -> bool:
+    return any((line.account, line.memo) == (account, f"purchase:{namespace}") for line in lines)
 
 
 def _elsewhere(row: Row) -> Row:
