@@ -30,7 +30,7 @@ from ucred_pipeline.sources.indexer_log import CreditLog
 from ucred_pipeline_tests.simulation import quick_judge
 from ucred_pipeline_tests.simulation.memory import SimulatedLedger
 from ucred_pipeline_tests.simulation.network import Network, SimulatedDoor, SimulatedSource
-from ucred_pipeline_tests.simulation.outside import Outside
+from ucred_pipeline_tests.simulation.outside import Outside, Purchase
 from ucred_pipeline_tests.simulation.profiles import Profile
 from ucred_pipeline_tests.simulation.stage import Process, Stage
 
@@ -134,11 +134,12 @@ class Engine:
             retrying.settle_and_retry(self.pipeline(process), name, apply=True)
 
     def _read(self, pipeline: Pipeline, name: str) -> None:
-        self._read_stripe(pipeline, name)
+        bought = self._read_stripe(pipeline, name)
         reading.read_balances(pipeline, name)
+        self.outside.note_accounts(bought)
         reading.read_evidence(pipeline, name)
 
-    def _read_stripe(self, pipeline: Pipeline, name: str) -> None:
+    def _read_stripe(self, pipeline: Pipeline, name: str) -> list[Purchase]:
         """Mirror what Stripe and the payments API have; Stripe's own clock gives a wrong one away."""
         began = pipeline.clock.now()
         if abs((began - self.stage.moment).total_seconds()) > _FAULT_S:
@@ -151,6 +152,7 @@ class Engine:
             mirror.store_issuances(connection, [found.issuance() for found in bought])
             for source in (Source.STRIPE, Source.PAYMENTS_DATABASE):
                 save_read(connection, Read(name, source, began, began, True, len(bought), 0, until))
+        return bought
 
     def _operate(self, process: Process) -> None:
         now = process.clock.now()

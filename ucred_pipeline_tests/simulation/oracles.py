@@ -55,9 +55,7 @@ class Oracles:
         limits = outside.profile.rules.get("limits", {})
         self._daily = int(limits.get("ucred_per_day", 500)) * WEI_PER_UCRED
         self._of_run = int(limits.get("corrections_per_run", 100))
-        rates = outside.profile
-        gaps = rates.line_late or rates.line_lost or rates.log_cut or rates.debits
-        self._by_purchase = rates.logs and not gaps
+        self._by_purchase = outside.profile.tells_by_purchase
 
     def note(self, kind: Wrong, what: str) -> None:
         """Note something that must not be."""
@@ -293,7 +291,12 @@ class Oracles:
             for found in self._outside.purchases.values()
             if found.account in accounts and not found.refunded
         ]
-        given = [found for found in self._outside.credits if found.account in accounts and found.namespace]
+        names = {found.namespace for found in owed}
+        given = [
+            found
+            for found in self._outside.credits
+            if found.namespace in names or (found.account in accounts and found.namespace)
+        ]
         held = self._query("SELECT 1 FROM holds WHERE released IS NULL", ()) or self._is_unnoticed()
         if len(given) >= len(owed) or held:
             return

@@ -26,7 +26,7 @@ _LINE_NEVER: Final = float("inf")
 class Purchase:
     """What a customer bought; `number` names it.
 
-    `paid_as` is the account of the address that paid, and `had` are all that it has had.
+    `paid_as` is the account of the address that paid; `had` has it, and those that the pipeline has read.
     """
 
     number: int
@@ -110,6 +110,7 @@ class Outside:
         self.told: list[Callable[[Credit], None]] = []
         self._lines: list[_Line] = []
         self._root: str | None = None
+        self._given_others: dict[int, str] = {}
 
     # The indexer
 
@@ -146,6 +147,7 @@ class Outside:
         self.restarted = self.stage.now
         self.balances.clear()
         self.credits.clear()
+        self._given_others.clear()
         self._root = None
 
     def spend(self, account: str, wei: int) -> None:
@@ -157,18 +159,26 @@ class Outside:
         return [found for found in self.credits if found.namespace == purchase.namespace]
 
     def may_have_its_credit(self, purchase: Purchase) -> bool:
-        """Whether one names it, or an account of its has one for each purchase that has none elsewhere.
+        """Whether one names it, or one that is too many for another purchase may be its own.
 
-        A balance tells by convention only which purchase lacks: another's correction may be its credit.
+        A balance tells by convention only which purchase lacks: another's correction may be its credit. Each
+        of these is given once.
         """
-        given = Counter(found.account for found in self.credits if found.namespace is not None)
-        owed = Counter(account for found in self.purchases.values() for account in self.owed_by(found))
-        is_full = any(given[account] >= owed[account] for account in purchase.had)
-        return is_full or bool(self.credits_of(purchase))
+        if self.credits_of(purchase) or purchase.number in self._given_others:
+            return True
+        if self.profile.tells_by_purchase:
+            return False
+        named = [(found.account, found.namespace) for found in self.credits if found.namespace is not None]
+        spare = Counter(account for account, _ in named) - Counter(account for account, _ in set(named))
+        spare -= Counter(self._given_others.values())
+        found = next((account for account in sorted(purchase.had) if spare[account]), None)
+        if found is not None:
+            self._given_others[purchase.number] = found
+        return found is not None
 
     def owed_by(self, purchase: Purchase) -> frozenset[str]:
-        """The accounts that must hold its credit: one that has it, or all that it has had."""
-        return frozenset(found.account for found in self.credits_of(purchase)) or purchase.had
+        """The accounts that must hold its credit: one that has it, or all that it is known to have had."""
+        return frozenset(found.account for found in self.credits_of(purchase)) & purchase.had or purchase.had
 
     def readable_log(self) -> list[CreditLine]:
         """Give the lines that can be read now, in the order of the log."""
@@ -235,7 +245,13 @@ class Outside:
         """Let a purchase have another address in the payments database from now on."""
         number = self.fate.one_of(sorted(self.purchases))
         moved = self.purchases[number]
-        self.purchases[number] = replace(moved, account=account, had=moved.had | {account})
+        self.purchases[number] = replace(moved, account=account)
+
+    def note_accounts(self, read: list[Purchase]) -> None:
+        """The pipeline has read which account each purchase had."""
+        for found in read:
+            now = self.purchases[found.number]
+            self.purchases[found.number] = replace(now, had=now.had | {found.account})
 
     def accounts_of_one(self, account: str) -> set[str]:
         """Give the accounts between which purchases have moved, as from this one: their owners are as one."""

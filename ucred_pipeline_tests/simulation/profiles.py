@@ -46,6 +46,11 @@ class Profile:
     moved: float = 0.0
     rules: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def tells_by_purchase(self) -> bool:
+        """Whether a log tells of each purchase whether it was credited, at any time."""
+        return self.logs and not (self.line_late or self.line_lost or self.log_cut or self.debits)
+
 
 _LOGS: Final = Profile("logs", line_late=0)
 _BALANCES: Final = replace(_LOGS, name="balances", logs=False, other_writers=False)

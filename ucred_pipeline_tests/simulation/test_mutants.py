@@ -26,7 +26,7 @@ _NOTICED_AT: Final = {
     "old_records": 531,
     "no_cross_check": 67,
     "lasting_denial": 2744,
-    "hasty_denial": 99,
+    "hasty_denial": 87,
     "hasty_epoch": 12,
     "any_4xx_failed": 16,
     "any_429_failed": 423,
