@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from ucred_pipeline.domain.corrections import CorrectionState
 from ucred_pipeline.domain.judging_frames import Decision
-from ucred_pipeline.domain.verdicts import Verdict
+from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.breaks import Break
 from ucred_pipeline.ledger.correction_rows import corrections_of, live_attempt
 from ucred_pipeline.ledger.corrections import CorrectionBook
@@ -17,6 +17,10 @@ from ucred_pipeline.ledger.mirror import mark_accounts_left, mark_groups
 from ucred_pipeline.ledger.purchases import find_purchase, mirrored_balance
 from ucred_pipeline.ledger.safety import Signed
 
+_IN_PART = (
+    "a part of it is credited, and the whole would be sent on top; credit the rest by hand, "
+    "see docs/runbook.md, A credit of another amount"
+)
 _DOUBTS = (CorrectionState.IN_DOUBT, CorrectionState.QUARANTINED)
 
 
@@ -68,6 +72,8 @@ class Resolver:
     def _decide(self, connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
         purchase = find_purchase(connection, found.payment_intent)
         if purchase is not None and decision is Decision.NOT_CREDITED:
+            if purchase.reason == Reason.CREDITED_IN_PART:
+                raise CannotResolve(_IN_PART)
             since = purchase.due_since or purchase.created
             if signed.at - self.grace < since:
                 still = f"the payments API may still mint for it, for {self.grace} from"

@@ -98,13 +98,14 @@ class Case:
 
     @cached_property
     def credited_in_namesake(self) -> Bools:
-        """Whether another purchase of the same namespace and account has a line that this one has not."""
+        """Whether another purchase of the same namespace and account has a line, or a part, and this not."""
         facts = self.facts
         rows = np.flatnonzero(facts.shares_namespace & ~self.no_account)
         group = pd.DataFrame({"account": facts.account[rows], "namespace": facts.namespace.iloc[rows].array})
-        lines = pd.Series(facts.lines[rows]).groupby([group["account"], group["namespace"]], dropna=False)
+        own = facts.lines[rows] + facts.credited_in_part[rows]
+        lines = pd.Series(own).groupby([group["account"], group["namespace"]], dropna=False)
         found = np.zeros(len(facts), dtype=np.bool_)
-        found[rows] = lines.transform("sum").to_numpy() > facts.lines[rows]
+        found[rows] = lines.transform("sum").to_numpy() > own
         return found
 
 
@@ -334,19 +335,8 @@ def _log_rules() -> Iterator[Rule]:
     yield _rule(Verdict.PENDING, Basis.NONE, Reason.WITHIN_GRACE, lambda case: ~case.past_grace)
 
 
-def _balance_rules() -> Iterator[Rule]:
-    """A balance says nothing of the account that a purchase had when it was paid."""
-    yield _rule(
-        Verdict.AMBIGUOUS,
-        Basis.NONE,
-        Reason.STRIPE_ADDRESS_DIFFERS,
-        lambda case: case.facts.stripe_address_differs & case.past_grace,
-    )
-
-
 RULES: Final = tuple(_rules())
 LOG_RULES: Final = tuple(_log_rules())
-BALANCE_RULES: Final = tuple(_balance_rules())
 
 
 def judge(purchases: pd.DataFrame, accounts: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
@@ -361,7 +351,6 @@ def judge(purchases: pd.DataFrame, accounts: pd.DataFrame, evidence: Evidence) -
     if evidence.log_proves_absence:
         _apply(LOG_RULES, case, findings)
     else:
-        _apply(BALANCE_RULES, case, findings)
         judge_by_balance(_balances(case, holdings, findings), findings)
     _list_what_is_dated_ahead(case, findings)
     _keep_back_what_stripe_may_withdraw(case, findings)
@@ -404,10 +393,12 @@ def _keep_back_what_stripe_may_withdraw(case: Case, findings: Findings) -> None:
 
 
 def _list_what_is_dated_ahead(case: Case, findings: Findings) -> None:
-    """What waits for a grace period that no clock can explain is before a person meanwhile."""
-    young = findings.having(verdict=Verdict.PENDING, reason=Reason.WITHIN_GRACE)
-    ahead = Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.DATED_AHEAD)
-    findings.replace(ahead, young & case.dated_ahead)
+    """What waits for a grace period that no clock can explain is before a person, and what waits for it."""
+    ahead = findings.having(verdict=Verdict.PENDING, reason=Reason.WITHIN_GRACE) & case.dated_ahead
+    waiting = findings.having(verdict=Verdict.PENDING, reason=Reason.SIBLING_WITHIN_GRACE)
+    siblings = waiting & np.isin(case.facts.account, case.facts.account[ahead])
+    findings.replace(Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.DATED_AHEAD), ahead)
+    findings.replace(Finding(Verdict.AMBIGUOUS, Basis.BALANCE, Reason.WITHDRAWN_MAY_COVER), siblings)
 
 
 def _keep_back_what_another_may_have(case: Case, findings: Findings) -> None:

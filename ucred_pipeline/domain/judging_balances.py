@@ -78,13 +78,13 @@ class Balances:
     @cached_property
     def room(self) -> WeiArray:
         """What of the balance is not known to be something else; negative where it contradicts."""
-        known = self.holdings.known_other + self._total(self.proofs)
+        known = self.holdings.known_other + self.total(self.proofs)
         return self.holdings.balance - known
 
     @cached_property
     def rivals(self) -> WeiArray:
         """What purchases that are not owed, or not clear, may hold of the room: a mint, if they earn less."""
-        return self._total(self._of_rivals, at_least=self.evidence.minted_wei or 0)
+        return self.total(self._of_rivals, at_least=self.evidence.minted_wei or 0)
 
     @cached_property
     def _of_rivals(self) -> Ints:
@@ -93,7 +93,7 @@ class Balances:
     @cached_property
     def unsettled(self) -> WeiArray:
         """What may or may not have arrived for purchases that are not settled yet."""
-        return self._total(np.where(self.unclear, self.unproved, self.waiting & ~self.settled))
+        return self.total(np.where(self.unclear, self.unproved, self.waiting & ~self.settled))
 
     @cached_property
     def claims(self) -> WeiArray:
@@ -103,11 +103,11 @@ class Balances:
     @cached_property
     def surplus(self) -> Bools:
         """Whether the room has more than all that may have been earned."""
-        return self._owed + self._total(self._of_rivals) < self.room
+        return self._owed + self.total(self._of_rivals) < self.room
 
     @cached_property
     def _owed(self) -> WeiArray:
-        return self._total(self.settled.astype(np.int64)) + self.unsettled
+        return self.total(self.settled.astype(np.int64)) + self.unsettled
 
     @cached_property
     def whole(self) -> Bools:
@@ -155,7 +155,7 @@ class Balances:
         """Spread what is known of accounts over their purchases; those without an account have nothing."""
         return np.append(by_account, [False])[self.facts.account]
 
-    def _total(self, counts: Ints, at_least: int = 0) -> WeiArray:
+    def total(self, counts: Ints, at_least: int = 0) -> WeiArray:
         """Sum the entitlements of each account, each so many times and raised to a least amount."""
         rows = self.facts.by_age[counts[self.facts.by_age] > 0]
         accounts = self.facts.account[rows]
@@ -173,13 +173,13 @@ def starts_of(accounts: Ints) -> Ints:
 def judge_by_balance(balances: Balances, findings: Findings) -> None:
     """Give every waiting purchase a finding, and look for more than is owed."""
     _without_balance(balances, findings)
-    _paid_elsewhere_but_held(balances, findings)
     _refused_but_held(balances, findings)
     _young(balances, findings)
     if balances.evidence.debits_possible:
         _settled_where_debits_are_possible(balances, findings)
     else:
         _settled(balances, findings)
+        _paid_elsewhere(balances, findings)
         _lines_that_the_balance_denies(balances, findings)
     if balances.exact:
         _withdrawn_but_held(balances, findings)
@@ -212,12 +212,6 @@ def _without_balance(balances: Balances, findings: Findings) -> None:
     outdated = balances.of_purchases(balances.holdings.balance_known & balances.outdated)
     _undecided(balances, findings, Reason.BALANCE_OUTDATED, Basis.NONE, blind & outdated)
     _undecided(balances, findings, Reason.BALANCE_UNKNOWN, Basis.NONE, blind)
-
-
-def _paid_elsewhere_but_held(balances: Balances, findings: Findings) -> None:
-    """Where the account has enough for all, it does not matter that another one may have a credit as well."""
-    rows = findings.having(verdict=Verdict.AMBIGUOUS, reason=Reason.STRIPE_ADDRESS_DIFFERS)
-    findings.replace(balances.covered, rows & balances.of_purchases(balances.whole & balances.usable))
 
 
 def _refused_but_held(balances: Balances, findings: Findings) -> None:
@@ -310,6 +304,31 @@ def _uncovered(balances: Balances, findings: Findings, queue: Queue) -> None:
     odd = uncovered & _may_hold_other_mints(balances)[queue.accounts]
     findings.give(Finding(Verdict.AMBIGUOUS, Basis.BALANCE, Reason.PARTLY_COVERED), queue.in_table(odd))
     findings.give(Finding(Verdict.LACKING, Basis.BALANCE, Reason.BALANCE_TOO_LOW), queue.in_table(uncovered))
+
+
+def _paid_elsewhere(balances: Balances, findings: Findings) -> None:
+    """Send nothing for what may have its credit where it was paid for, nor for whose place it then took.
+
+    The oldest that lack may have what such a purchase was taken to have of the room.
+    """
+    facts = balances.facts
+    flagged = balances.settled & facts.stripe_address_differs
+    findings.replace(
+        Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.STRIPE_ADDRESS_DIFFERS),
+        flagged & findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW),
+    )
+    accounts = np.unique(facts.account[flagged])
+    taken = balances.total(flagged.astype(np.int64)).take(accounts).to_ints()
+    rooms = balances.room.take(accounts).to_ints()
+    left = {int(account): min(told) for account, *told in zip(accounts, taken, rooms, strict=True)}
+    low = findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW)
+    rows = facts.by_age[(low & np.isin(facts.account, accounts))[facts.by_age]]
+    kept = np.zeros(len(facts), dtype=np.bool_)
+    for row, amount in zip(rows.tolist(), facts.entitlement.take(rows).to_ints(), strict=True):
+        account = int(facts.account[row])
+        kept[row] = left[account] > 0
+        left[account] -= amount
+    findings.replace(Finding(Verdict.AMBIGUOUS, Basis.BALANCE, Reason.WITHDRAWN_MAY_COVER), kept)
 
 
 def _may_hold_other_mints(balances: Balances) -> Bools:

@@ -130,7 +130,7 @@ def load_tables(connection: Connection, coverage: Coverage) -> JudgingTables:
     minted = mints[mints["outcome"] == MintOutcome.MINTED.value]
     newest = _newest_proof(lines, minted, own, coverage.skew_us).reindex(accounts["account"], fill_value=-1)
     accounts["proof_us"] = newest.to_numpy(dtype="int64")
-    frame = pd.concat([frame, _elsewhere(connection, frame)], ignore_index=True)
+    frame = pd.concat([frame, _elsewhere(connection, frame, coverage)], ignore_index=True)
     return JudgingTables(frame.drop(columns=["judged_with", "issued_us"]), accounts)
 
 
@@ -185,7 +185,7 @@ def _purchases(connection: Connection, coverage: Coverage) -> pd.DataFrame:
     return frame
 
 
-def _elsewhere(connection: Connection, frame: pd.DataFrame) -> pd.DataFrame:
+def _elsewhere(connection: Connection, frame: pd.DataFrame, coverage: Coverage) -> pd.DataFrame:
     """What purchases may have left on marked accounts: those that moved, and certificates that were voided.
 
     A receipt there is counted already, and what a person called not credited left nothing; nor did one on
@@ -204,12 +204,18 @@ def _elsewhere(connection: Connection, frame: pd.DataFrame) -> pd.DataFrame:
         credit_lines.c.memo == "purchase:" + p.namespace,
         credit_lines.c.current,
     )
+    told_here = exists().where(
+        mint_lines.c.account == p.account,
+        mint_lines.c.namespace == p.namespace,
+        mint_lines.c.outcome == MintOutcome.MINTED.value,
+        _us(mint_lines.c.at) >= coverage.life_began_us,
+    )
     moved = (
         select(p.payment_intent, left.account, left.account.label("which"), *told)
         .join(accounts_left, left.payment_intent == p.payment_intent)
         .join(dirty_groups, dirty_groups.c.judged_with == left.account)
         .where(func.coalesce(p.account, "") != left.account, ~receipt, ~CALLED_NOT_CREDITED)
-        .where(~(left.at_stripe & minted_here))
+        .where(~(left.at_stripe & (minted_here | told_here)))
     )
     voided = (
         select(p.payment_intent, p.account, row.id.label("which"), *told)
@@ -306,7 +312,8 @@ def _with_corrections(frame: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
 
 def _credits_by_name(frame: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     """What the lines that name a purchase come to: `worth` times what it earns, and a `rest` in wei."""
-    owed = frame[[*_PAIR, "entitlement"]].drop_duplicates(_PAIR)
+    by_age = frame.sort_values("created_us", kind="stable")
+    owed = by_age[[*_PAIR, "entitlement"]].drop_duplicates(_PAIR)
     told = lines[[*_PAIR, "amount"]].dropna(subset=["namespace"]).merge(owed, on=_PAIR, how="inner")
     named = told.groupby(_PAIR, observed=True).size().rename("found").reset_index()
     uneven = told[told["amount"] != told["entitlement"]][_PAIR].drop_duplicates()

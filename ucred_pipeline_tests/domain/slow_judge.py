@@ -8,7 +8,6 @@ from ucred_pipeline.domain.judging_frames import Evidence
 
 Row = dict[str, Any]
 Found = dict[str, tuple[str, str] | None]
-ELSEWHERE = ("ambiguous", "stripe_address_differs")
 
 
 def due(row: Row, evidence: Evidence) -> int:
@@ -92,7 +91,10 @@ def contradiction(row: Row, account_rows: list[Row], evidence: Evidence) -> tupl
         other for other in account_rows if other["namespace"] == row["namespace"] and other is not row
     ]
     if row["shares_namespace"] and (
-        row["minted"] or any(other["lines"] and other["shares_namespace"] for other in namesakes)
+        row["minted"]
+        or any(
+            (other["lines"] or other["credited_in_part"]) and other["shares_namespace"] for other in namesakes
+        )
     ):
         return "ambiguous", "namespace_shared"
     if row["unexplained"] and due(row, evidence) <= evidence.now_us:
@@ -116,18 +118,28 @@ def judge_account(rows: list[Row], balance: Row | None, evidence: Evidence) -> d
     if evidence.log_complete and not evidence.debits_possible:
         rest = {row["payment_intent"]: by_log(row, evidence) for row in waiting}
     else:
-        for row in waiting:
-            if row["stripe_address_differs"] and due(row, evidence) <= evidence.now_us:
-                found[row["payment_intent"]] = ELSEWHERE
-        waiting = [row for row in waiting if found[row["payment_intent"]] is None]
         rest = by_balance(oldest_first, waiting, dict(found), balance, evidence)
     verdicts = {name: rest.get(name) or verdict or ("", "") for name, verdict in found.items()}
-    for row in rows:
-        ahead = due(row, evidence) > evidence.now_us + 2 * evidence.grace_us
-        if ahead and verdicts[row["payment_intent"]] == ("pending", "within_grace"):
-            verdicts[row["payment_intent"]] = ("ambiguous", "dated_ahead")
+    list_what_is_dated_ahead(rows, verdicts, evidence)
     keep_back(oldest_first, verdicts, evidence)
     return verdicts
+
+
+def list_what_is_dated_ahead(
+    rows: list[Row], verdicts: dict[str, tuple[str, str]], evidence: Evidence
+) -> None:
+    """Put before a person what waits for a time that is not yet, and what waits for such a one."""
+    latest = evidence.now_us + 2 * evidence.grace_us
+    ahead = [
+        row["payment_intent"]
+        for row in rows
+        if due(row, evidence) > latest and verdicts[row["payment_intent"]] == ("pending", "within_grace")
+    ]
+    for name, given in verdicts.items():
+        if name in ahead:
+            verdicts[name] = ("ambiguous", "dated_ahead")
+        elif ahead and given == ("pending", "sibling_within_grace"):
+            verdicts[name] = ("ambiguous", "withdrawn_may_cover")
 
 
 def by_log(row: Row, evidence: Evidence) -> tuple[str, str]:
@@ -215,14 +227,26 @@ def by_balance(
     for row in waiting:
         upto += int(row["entitlement"]) if row in room.settled else 0
         verdicts[row["payment_intent"]] = one_by_balance(row, upto, room, evidence)
-    for name, given_before in found.items():
-        if given_before == ELSEWHERE and room.whole:
-            verdicts[name] = room.covered
+    keep_back_what_was_paid_elsewhere(room, verdicts)
     if room.held < 0 and not evidence.debits_possible:
         deny_what_a_log_says(verdicts, found)
     if not evidence.other_writers and not evidence.debits_possible:
         add_what_exact_balances_show(rows, verdicts, found, room, evidence)
     return verdicts
+
+
+def keep_back_what_was_paid_elsewhere(room: Room, verdicts: dict[str, tuple[str, str]]) -> None:
+    """Ask a person about what may have its credit elsewhere, and about whose place it may have taken."""
+    flagged = [row for row in room.settled if row["stripe_address_differs"]]
+    for row in flagged:
+        if verdicts[row["payment_intent"]] == ("lacking", "balance_too_low"):
+            verdicts[row["payment_intent"]] = ("ambiguous", "stripe_address_differs")
+    left = min(sum(int(row["entitlement"]) for row in flagged), room.held)
+    for row in room.settled:
+        if verdicts[row["payment_intent"]] == ("lacking", "balance_too_low"):
+            if left > 0:
+                verdicts[row["payment_intent"]] = ("ambiguous", "withdrawn_may_cover")
+            left -= int(row["entitlement"])
 
 
 def deny_what_a_log_says(verdicts: dict[str, tuple[str, str]], found: Found) -> None:

@@ -110,7 +110,7 @@ class Outside:
         self.told: list[Callable[[Credit], None]] = []
         self._lines: list[_Line] = []
         self._root: str | None = None
-        self._given_others: dict[int, str] = {}
+        self.given_others: dict[int, str] = {}
 
     # The indexer
 
@@ -147,7 +147,7 @@ class Outside:
         self.restarted = self.stage.now
         self.balances.clear()
         self.credits.clear()
-        self._given_others.clear()
+        self.given_others.clear()
         self._root = None
 
     def spend(self, account: str, wei: int) -> None:
@@ -164,16 +164,16 @@ class Outside:
         A balance tells by convention only which purchase lacks: another's correction may be its credit. Each
         of these is given once.
         """
-        if self.credits_of(purchase) or purchase.number in self._given_others:
+        if self.credits_of(purchase) or purchase.number in self.given_others:
             return True
         if self.profile.tells_by_purchase:
             return False
         named = [(found.account, found.namespace) for found in self.credits if found.namespace is not None]
         spare = Counter(account for account, _ in named) - Counter(account for account, _ in set(named))
-        spare -= Counter(self._given_others.values())
+        spare -= Counter(self.given_others.values())
         found = next((account for account in sorted(purchase.had) if spare[account]), None)
         if found is not None:
-            self._given_others[purchase.number] = found
+            self.given_others[purchase.number] = found
         return found is not None
 
     def owed_by(self, purchase: Purchase) -> frozenset[str]:

@@ -215,7 +215,9 @@ class _Schedule:
         free = [
             found
             for found in self._outside.purchases.values()
-            if found.account not in busy and not self._outside.credits_of(found)
+            if found.account not in busy
+            and found.number not in self._outside.given_others
+            and not self._outside.credits_of(found)
         ]
         if free and not self._engine.is_sending:
             self._tell("support credits by hand")
