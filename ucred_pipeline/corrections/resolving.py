@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from ucred_pipeline.domain.corrections import CorrectionState
+from ucred_pipeline.domain.corrections import Attempt, CorrectionState
 from ucred_pipeline.domain.judging_frames import Decision
 from ucred_pipeline.domain.verdicts import Reason, Verdict
 from ucred_pipeline.ledger.breaks import Break
@@ -14,12 +14,16 @@ from ucred_pipeline.ledger.corrections import CorrectionBook
 from ucred_pipeline.ledger.database import Ledger
 from ucred_pipeline.ledger.decisions import Looked, keep_decision
 from ucred_pipeline.ledger.mirror import mark_accounts_left, mark_groups
-from ucred_pipeline.ledger.purchases import find_purchase, mirrored_balance
+from ucred_pipeline.ledger.purchases import balance_seen, find_purchase, mirrored_balance
 from ucred_pipeline.ledger.safety import Signed
 
 _IN_PART = (
     "a part of it is credited, and the whole would be sent on top; credit the rest by hand, "
     "see docs/runbook.md, A credit of another amount"
+)
+_DENIED = (
+    "its account holds less than it would with the credit; settle it as not credited, or, where the indexer "
+    "has forgotten, release with --new-epoch"
 )
 _DOUBTS = (CorrectionState.IN_DOUBT, CorrectionState.QUARANTINED)
 
@@ -35,10 +39,11 @@ class Resolver:
     ledger: Ledger
     book: CorrectionBook
     grace: timedelta
+    debits_possible: bool = False
 
     def resolve(self, found: Break, decision: Decision, signed: Signed) -> None:
         """Settle a break as a person decided; what was decided is kept with who and why."""
-        if found.kind == Verdict.IN_DOUBT:
+        if found.kind == Verdict.IN_DOUBT or self._doubt_of(found) is not None:
             self._resolve_doubt(found, decision, signed)
         elif found.kind == Verdict.AMBIGUOUS:
             with self.ledger.write() as connection:
@@ -57,17 +62,31 @@ class Resolver:
         return any(self.book.retry_refused(one.id, signed) for one in known)
 
     def _resolve_doubt(self, found: Break, decision: Decision, signed: Signed) -> None:
-        with self.ledger.read() as connection:
-            known = corrections_of(connection, found.payment_intent)
-            doubtful = [one for one in known if one.state in _DOUBTS]
-            attempt = live_attempt(connection, doubtful[0].id) if doubtful else None
+        attempt = self._doubt_of(found)
         if attempt is None:
             raise CannotResolve("its correction is still being sent; ask again when the run has ended")
         applied = decision is Decision.CREDITED
         if not applied and signed.at <= attempt.settles_after:
             raise CannotResolve(_too_early("the request may still take effect until", attempt.settles_after))
+        if applied and self._is_denied_by_balance(attempt):
+            raise CannotResolve(_DENIED)
         if not self.book.settle(attempt, applied=applied, signed=signed):
             raise CannotResolve("it has just been settled; look at the break again")
+
+    def _doubt_of(self, found: Break) -> Attempt | None:
+        """The doubtful attempt of a break's purchase; others may have credited it twice meanwhile."""
+        with self.ledger.read() as connection:
+            known = corrections_of(connection, found.payment_intent)
+            doubtful = [one for one in known if one.state in _DOUBTS]
+            return live_attempt(connection, doubtful[0].id) if doubtful else None
+
+    def _is_denied_by_balance(self, attempt: Attempt) -> bool:
+        """Whether its account has held less, since it had its time, than it must with it."""
+        with self.ledger.read() as connection:
+            seen = balance_seen(connection, attempt.account)
+        if seen is None or seen.as_of <= attempt.settles_after or self.debits_possible:
+            return False
+        return seen.wei < attempt.balance_before + attempt.amount
 
     def _decide(self, connection: Connection, found: Break, decision: Decision, signed: Signed) -> None:
         purchase = find_purchase(connection, found.payment_intent)

@@ -4,8 +4,8 @@ A changed payment, record or issuance marks its payment as dirty; a changed bala
 of a log marks its account. Judging takes what is marked, so a run costs what changed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -31,6 +31,8 @@ from ucred_pipeline.ledger.upsert import chunks, named, row_of, upsert
 
 #: What a payment stays.
 _FINAL: Final = ("succeeded", "canceled")
+#: In the place of a memo, where a customer's own text may be taken for one.
+_MANY_READINGS: Final = "unsure: the line may be read in several ways"
 _KNOWN_LINES: Final = select(credit_lines.c.key, credit_lines.c.current)
 _NEWEST_PAYMENT: Final = select(payments.c.payment_intent).order_by(payments.c.created.desc()).limit(1)
 _HELD_BY: Final = select(balances.c.account, balances.c.wei).where(balances.c.began <= bindparam("by"))
@@ -117,9 +119,14 @@ def store_credit_lines(
 ) -> int:
     """Mirror the lines of the indexer's present life; lines of earlier lives are evidence no more.
 
-    Nor are those before `since`, which nothing proves to be of the present one.
+    Nor are those before `since`, which nothing proves to be of the present one. A line that may be read in
+    several ways, and of which nothing proves one, is an unexplained credit of each account that it may name.
     """
-    rows = [_credit_row(line, current=since is None or line.at >= since) for line in found]
+    rows = [
+        _credit_row(reading, current=since is None or line.at >= since)
+        for line in found
+        for reading in (_unsure(line) if line.alternatives else (line,))
+    ]
     known = dict(connection.execute(_KNOWN_LINES).all())
     new = [row for row in rows if known.get(row["key"]) is not row["current"]]
     upsert(connection, credit_lines, new)
@@ -161,6 +168,13 @@ def _payment_row(payment: Payment) -> dict[str, Any]:
     row["payment_intent"] = row.pop("id")
     row["metadata"] = dict(payment.metadata)
     return row
+
+
+def _unsure(line: CreditLine) -> Iterator[CreditLine]:
+    """What a line of several readings tells for sure: nothing of any of their accounts."""
+    for account in sorted({line.account, *(other.account for other in line.alternatives)}):
+        raw = f"{line.raw} {account}"
+        yield replace(line, account=account, memo=_MANY_READINGS, raw=raw, alternatives=())
 
 
 def _credit_row(line: CreditLine, *, current: bool) -> dict[str, Any]:

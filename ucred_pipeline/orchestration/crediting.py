@@ -65,7 +65,9 @@ def book_of(pipeline: Pipeline, run_id: str, actor: str = "pipeline") -> Correct
 
 def resolver_of(pipeline: Pipeline, run_id: str, actor: str) -> Resolver:
     """A person's hand on the breaks."""
-    return Resolver(pipeline.ledger, book_of(pipeline, run_id, actor), pipeline.settings.rules.grace)
+    rules = pipeline.settings.rules
+    book = book_of(pipeline, run_id, actor)
+    return Resolver(pipeline.ledger, book, rules.grace, rules.evidence.debits_possible)
 
 
 def settle(pipeline: Pipeline, run_id: str) -> Settled:

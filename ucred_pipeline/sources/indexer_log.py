@@ -43,7 +43,7 @@ def _credit(line: LogLine) -> CreditLine | None:
     """Read one line from its end, where nothing is free text."""
     rest, _, root = line.text.rstrip().rpartition(" state_root=")
     body, _, balance = rest.rpartition(" new_balance_wei=")
-    if not _ROOT.fullmatch(root) or not _DIGITS.fullmatch(balance):
+    if line.has_a_hole or not _ROOT.fullmatch(root) or not _DIGITS.fullmatch(balance):
         return None
     readings = list(_readings(line.text, body, int(balance), root))
     if len(readings) < 2:

@@ -25,10 +25,18 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line without colour codes and line end; one that is not `whole` is still being written."""
+    """A line without colour codes and line end; one that is not `whole` is still being written.
+
+    One with zeros amid its text lost what was written there, as in a power cut.
+    """
 
     text: str
     whole: bool
+
+    @property
+    def has_a_hole(self) -> bool:
+        """Whether a part of it is lost."""
+        return "\0" in self.text
 
 
 def read_log_lines(source: str, pattern: str, marker: str) -> list[LogLine]:
@@ -46,15 +54,23 @@ def read_log_lines(source: str, pattern: str, marker: str) -> list[LogLine]:
 
 
 def last_moment(text: str) -> datetime | None:
-    """Find the last time in the head of a line; one without an offset is UTC."""
+    """Find the last time in the head of a line; one without an offset is UTC, one that is none is None."""
     times = _TIME.findall(text)
+    return _moment(times[-1]) if times else None
+
+
+def _first_moment(text: str) -> datetime | None:
+    """Find the first time of a line: what follows may be a customer's text."""
+    found = _TIME.search(text)
+    return _moment(found[0]) if found else None
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(times[-1]) if times else None
-    except ValueError:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if moment is None or moment.tzinfo is UTC:
-        return moment
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _paths(source: str, pattern: str) -> list[Path]:
@@ -77,7 +93,7 @@ def _read(source: str, path: Path, marker: str) -> tuple[datetime, str, list[Log
     lines = []
     try:
         for text in _texts(path):
-            first = first or last_moment(text[:_HEAD])
+            first = first or _first_moment(text[:_HEAD])
             if marker in text:
                 lines.append(_line(text))
     except (OSError, EOFError, zlib.error) as error:

@@ -26,7 +26,9 @@ def read_payments_log(pattern: str) -> list[MintLine]:
 
 
 def _mint(line: LogLine) -> MintLine | None:
-    """Read one line; None where it is no try, or where it has no time."""
+    """Read one line; None where it is no try, has no time, or lost a part."""
+    if line.has_a_hole:
+        return None
     for outcome, form in _FORMS.items():
         found = form.search(line.text)
         at = last_moment(line.text[: found.start()]) if found else None

@@ -437,6 +437,40 @@ def test_nobody_denies_a_mint_that_may_still_come(world: World) -> None:
     assert decided == ["credited", "not_credited"]
 
 
+def test_nobody_claims_what_the_balance_denies(world: World) -> None:
+    """A doubt is not settled as credited where its account has since held too little for it."""
+    attempt = doubt(world, Fault.LOST_REQUEST)
+    world.clock.advance(attempt.settles_after - world.clock.now() + A_SECOND)
+    world.read_balances()
+    at = signed(world.clock.now())
+
+    with pytest.raises(CannotResolve, match="holds less than it would with the credit"):
+        resolver(world).resolve(break_of("in_doubt"), Decision.CREDITED, at)
+    resolver(world).resolve(break_of("in_doubt"), Decision.NOT_CREDITED, at)
+
+    assert world.attempts(1) == [_A.RESOLVED_NOT_APPLIED]
+
+
+def test_a_doubt_is_settled_whatever_else_is_said_of_its_purchase(world: World) -> None:
+    """Two credits of others are over-credited before they are a doubt; a person settles that all the same."""
+    attempt = doubt(world)
+    later = signed(attempt.settles_after + A_SECOND)
+
+    resolver(world).resolve(break_of("over_credited"), Decision.NOT_CREDITED, later)
+
+    assert world.attempts(1) == [_A.RESOLVED_NOT_APPLIED]
+
+
+def test_a_part_of_a_credit_is_not_denied(world: World) -> None:
+    """Where a part is credited, the whole is not sent on top by a person's word."""
+    world.lack(1)
+    with world.ledger.write() as connection:
+        connection.exec_driver_sql("UPDATE purchases SET reason = 'credited_in_part'")
+
+    with pytest.raises(CannotResolve, match="credit the rest by hand"):
+        resolver(world).resolve(break_of("ambiguous"), Decision.NOT_CREDITED, signed(world.clock.now()))
+
+
 def test_nobody_denies_a_credit_that_may_still_come(world: World) -> None:
     """Before the quiescence is over a person may say that it arrived, and not that it did not."""
     attempt = doubt(world)

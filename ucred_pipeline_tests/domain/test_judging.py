@@ -121,6 +121,26 @@ class TestTheVerdictTable:
             row = purchase(**twice)
             assert verdict_and_reason(row, evidence) == ("over_credited", "credited_twice")
 
+    def test_a_part_and_its_mint_line_are_one_credit(self) -> None:
+        """What the payments API minted in part is no more than that part."""
+        row = purchase(credited_in_part=True, minted=True)
+        assert verdict_and_reason(row, BALANCES) == ("ambiguous", "credited_in_part")
+
+    def test_a_part_under_a_shared_name_may_be_anybodys(self) -> None:
+        """Of two purchases of one name, a part of one is no proof that the other lacks."""
+        shared = {"namespace": "n.x", "shares_namespace": True}
+        rows = [purchase("pi_1", credited_in_part=True, voided=True, issued_rows=0, **shared)]
+        rows.append(purchase("pi_2", **shared))
+        assert judged(rows, LOG)[1] == ("ambiguous", "log", "namespace_shared")
+
+    def test_what_is_dated_ahead_is_told_and_so_is_who_waits_for_it(self) -> None:
+        """Nobody waits for years unseen; what a balance covers is credited whatever its date."""
+        far = purchase("pi_2", due_since_us=NOW + HOUR)
+        rows = [purchase("pi_1"), far]
+        told = [reason for _, _, reason in judged(rows, BALANCES, [account(UCRED)])]
+        assert told == ["withdrawn_may_cover", "dated_ahead"]
+        assert verdicts(rows, BALANCES, [account(2 * UCRED)]) == ["credited", "credited"]
+
     def test_over_credited_by_balance(self) -> None:
         """A positive difference is not fine where nobody else credits."""
         rows = [purchase("pi_1"), purchase("pi_2")]

@@ -191,6 +191,27 @@ def test_a_line_says_which_attempt_it_is_of(ledger: Ledger) -> None:
         assert marked_accounts(connection) == set()
 
 
+def test_a_line_of_several_readings_tells_nothing_for_sure(ledger: Ledger) -> None:
+    """It is an unexplained credit of each account that it may name, until one reading is proved."""
+    forged = replace(LINE, account="acct:user:b@x.com", memo="topup:x")
+    with ledger.write() as connection:
+        assert mirror.store_credit_lines(connection, [replace(LINE, alternatives=(forged,))]) == 2
+        told = select(credit_lines.c.account, credit_lines.c.namespace, credit_lines.c.correction)
+        assert sorted(connection.execute(told.where(credit_lines.c.current)).all()) == [
+            (LINE.account, None, None),
+            (forged.account, None, None),
+        ]
+        memos = set(connection.execute(select(credit_lines.c.memo)).scalars())
+        assert not any(memo.startswith(("topup:", "correction:")) for memo in memos)
+        assert marked_accounts(connection) == {LINE.account, forged.account}
+
+        mirror.store_credit_lines(connection, [LINE])
+        assert connection.execute(told.where(credit_lines.c.current)).all() == [
+            (LINE.account, "1.x", "0123456789abcdef")
+        ]
+        assert marked_accounts(connection) == {LINE.account, forged.account}
+
+
 def test_lines_of_an_earlier_life_are_no_evidence(ledger: Ledger) -> None:
     """A line that the present life does not have is retired, and back when it has it again."""
     other = replace(LINE, account="acct:user:b@x.com", memo="topup:ff", raw="another line")

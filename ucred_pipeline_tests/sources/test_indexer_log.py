@@ -166,6 +166,30 @@ def test_a_credit_without_a_time_is_damaged(log: Path) -> None:
         assert CreditLog([], 1) == read(log, head + message() + "\n")
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00"])
+def test_a_customers_own_time_does_not_stop_the_read(log: Path, moment: str) -> None:
+    """A time that is none, in a namespace that looks like a line, is one reading less and no fault."""
+    namespace = f"x {moment} Admin credit: asset="
+    (credit,) = read(log, line(0, message(memo=f"purchase:{namespace}"))).lines
+
+    assert credit.memo == f"purchase:{namespace}"
+    assert credit.alternatives == ()
+
+
+def test_a_line_with_a_hole_is_damaged(log: Path) -> None:
+    """Zeros amid a line, as a power cut leaves them, are no part of an account."""
+    assert read(log, line(0, message(account=ALICE + "\0\0")) + "\n") == CreditLog([], 1)
+
+
+def test_an_address_does_not_reorder_the_files(tmp_path: Path) -> None:
+    """Rotated files go by the time at the head of their first line, whatever an address there says."""
+    (tmp_path / "log.1").write_text(line(1))
+    (tmp_path / "log.2").write_text(line(2, message(account='acct:user:"2020-01-01T00:00:00Z"@x.com')))
+
+    found = read_indexer_log(str(tmp_path / "log.*")).lines
+    assert [credit.at.second for credit in found] == [1, 2]
+
+
 def test_bytes_that_are_no_text_do_not_stop_the_read(log: Path) -> None:
     """A line damaged on the way costs that line's account at most."""
     damaged = line().encode().replace(b"alice", b"al\xffce")
