@@ -68,7 +68,7 @@ def plan_corrections(ledger: Ledger, clock: Clock, rules: PlanningRules, days: D
         now = clock.now()
         approved = _approved(connection, now)
         named = {item for plan in approved for item in plan.items}
-        rest = [item for item in lacking_items(connection, days) if item not in named]
+        rest = [item for item in _lacking(connection, days, approved) if item not in named]
         return _under_limits(connection, approved, rest, rules, run_id, now)
 
 
@@ -88,7 +88,7 @@ def plan_retries(ledger: Ledger, clock: Clock, rules: PlanningRules, run_id: str
         named = {item for plan in approved for item in plan.items}
         rest = [
             item
-            for item in lacking_items(connection, Days())
+            for item in _lacking(connection, Days(), approved)
             if item.payment_intent in due and item not in named
         ]
         return _under_limits(connection, approved, rest, rules, run_id, now)
@@ -120,8 +120,19 @@ def withdraw_settled(ledger: Ledger, book: CorrectionBook) -> None:
 
 def _approved(connection: Connection, now: datetime) -> list[Plan]:
     """The approved plans of which something is left to send."""
-    lacking = lacking_items(connection, Days())
-    return [plan for plan in approved_plans(connection, now) if _still_open(connection, plan, lacking, now)]
+    plans = approved_plans(connection, now)
+    lacking = _lacking(connection, Days(), plans)
+    return [plan for plan in plans if _still_open(connection, plan, lacking, now)]
+
+
+def _lacking(connection: Connection, days: Days, approved: Sequence[Plan]) -> list[PlanItem]:
+    """What lacks, as an approved plan names it: what support asked for, and was withheld, stays support's."""
+    named = {item.payment_intent: item for plan in approved for item in plan.items}
+    return [_as_named(item, named.get(item.payment_intent)) for item in lacking_items(connection, days)]
+
+
+def _as_named(item: PlanItem, known: PlanItem | None) -> PlanItem:
+    return known if known is not None and replace(known, kind=item.kind) == item else item
 
 
 def _under_limits(  # noqa: PLR0913, PLR0917 - what a plan is made of

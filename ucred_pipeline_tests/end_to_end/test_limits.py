@@ -1,5 +1,6 @@
 """A run stays within its limits by itself, and goes over them with a person's approval only."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -108,6 +109,21 @@ def test_what_lacks_no_more_drops_out_of_an_approved_plan(over: Rehearsal) -> No
     assert (said.code, said.document["corrections"]["confirmed"]) == (0, 15)
     assert meanwhile.namespace not in over.sent()
     assert over.sent() == over.owed()
+
+
+def test_an_approved_credit_of_support_is_sent_as_supports(over: Rehearsal) -> None:
+    """What support asked for over a limit is carried out by the next run once approved, and only that."""
+    over.reconcile(apply=False)
+    owed = next(iter(over.sandbox.truth.to_credit.values()))
+    withheld = over.ucred("credit", str(owed.namespace), "--by", "Ida", "--reason", "ticket", "--apply")
+    assert withheld.code == 4
+    (plan,) = re.findall(r"approve ([0-9a-f]{12})", withheld.err)
+    approve(over, plan)
+
+    over.reconcile()
+
+    (credit,) = over.sandbox.http_credits
+    assert credit.memo.startswith(f"manual_credit:{owed.namespace}:")
 
 
 @pytest.mark.parametrize(
