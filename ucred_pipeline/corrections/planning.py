@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from ucred_pipeline.domain.clock import Clock
 from ucred_pipeline.domain.corrections import CorrectionState, PlanItem
 from ucred_pipeline.domain.limits import Limits, Load, excesses
+from ucred_pipeline.domain.memos import CorrectionKind
 from ucred_pipeline.domain.verdicts import Verdict
 from ucred_pipeline.ledger.correction_rows import find_corrections, reserved_in_a_day
 from ucred_pipeline.ledger.corrections import CorrectionBook
@@ -126,13 +127,19 @@ def _approved(connection: Connection, now: datetime) -> list[Plan]:
 
 
 def _lacking(connection: Connection, days: Days, approved: Sequence[Plan]) -> list[PlanItem]:
-    """What lacks, as an approved plan names it: what support asked for, and was withheld, stays support's."""
-    named = {item.payment_intent: item for plan in approved for item in plan.items}
-    return [_as_named(item, named.get(item.payment_intent)) for item in lacking_items(connection, days)]
-
-
-def _as_named(item: PlanItem, known: PlanItem | None) -> PlanItem:
-    return known if known is not None and replace(known, kind=item.kind) == item else item
+    """What lacks; what support asked for, and was withheld, stays support's where nothing of it has begun."""
+    items = lacking_items(connection, days)
+    asked = {item for plan in approved for item in plan.items if item.kind is CorrectionKind.MANUAL}
+    if not asked:
+        return items
+    begun = {one.payment_intent for one in find_corrections(connection, states=[CorrectionState.PLANNED])}
+    return [
+        supports
+        if item.payment_intent not in begun
+        and (supports := replace(item, kind=CorrectionKind.MANUAL)) in asked
+        else item
+        for item in items
+    ]
 
 
 def _under_limits(  # noqa: PLR0913, PLR0917 - what a plan is made of

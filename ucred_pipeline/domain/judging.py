@@ -250,6 +250,9 @@ def _decision_rules() -> Iterator[Rule]:
         lambda case: case.facts.decided[Decision.CREDITED],
     )
     yield _rule(
+        Verdict.AMBIGUOUS, Basis.LOG, Reason.CREDITED_IN_PART, lambda case: case.facts.credited_in_part
+    )
+    yield _rule(
         Verdict.AMBIGUOUS,
         Basis.NONE,
         Reason.ACCOUNT_UNKNOWN,
@@ -280,9 +283,6 @@ def _contradiction_rules() -> Iterator[Rule]:
         Basis.LOG,
         Reason.CREDITED_ELSEWHERE,
         lambda case: case.facts.lines_other_case > 0,
-    )
-    yield _rule(
-        Verdict.AMBIGUOUS, Basis.LOG, Reason.CREDITED_IN_PART, lambda case: case.facts.credited_in_part
     )
     yield _rule(
         Verdict.AMBIGUOUS,

@@ -313,16 +313,15 @@ def _paid_elsewhere(balances: Balances, findings: Findings) -> None:
     """
     facts = balances.facts
     flagged = balances.settled & facts.stripe_address_differs
-    findings.replace(
-        Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.STRIPE_ADDRESS_DIFFERS),
-        flagged & findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW),
-    )
-    accounts = np.unique(facts.account[flagged])
-    taken = balances.total(flagged.astype(np.int64)).take(accounts).to_ints()
+    low = findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW)
+    elsewhere = Finding(Verdict.AMBIGUOUS, Basis.NONE, Reason.STRIPE_ADDRESS_DIFFERS)
+    findings.replace(elsewhere, flagged & low)
+    held = flagged & ~low
+    accounts = np.unique(facts.account[held])
+    taken = balances.total(held.astype(np.int64)).take(accounts).to_ints()
     rooms = balances.room.take(accounts).to_ints()
     left = {int(account): min(told) for account, *told in zip(accounts, taken, rooms, strict=True)}
-    low = findings.having(verdict=Verdict.LACKING, reason=Reason.BALANCE_TOO_LOW)
-    rows = facts.by_age[(low & np.isin(facts.account, accounts))[facts.by_age]]
+    rows = facts.by_age[(low & ~flagged & np.isin(facts.account, accounts))[facts.by_age]]
     kept = np.zeros(len(facts), dtype=np.bool_)
     for row, amount in zip(rows.tolist(), facts.entitlement.take(rows).to_ints(), strict=True):
         account = int(facts.account[row])

@@ -144,6 +144,7 @@ def store_mint_lines(connection: Connection, found: Sequence[MintLine]) -> int:
     new = [row for row in rows if row["key"] not in known]
     upsert(connection, mint_lines, new)
     mark_groups(connection, {row["account"] for row in new if row["account"]})
+    _mark_named(connection, {row["namespace"] for row in new if row["namespace"]})
     return len(new)
 
 

@@ -26,7 +26,7 @@ from ucred_pipeline.ledger.schema import purchases
 from ucred_pipeline_tests.conftest import NOON
 from ucred_pipeline_tests.corrections.small_indexer import Fault
 from ucred_pipeline_tests.corrections.world import World
-from ucred_pipeline_tests.ledger.stories import item, judge, planned, signed
+from ucred_pipeline_tests.ledger.stories import add_plan, item, judge, planned, signed
 
 A_DAY: Final = timedelta(hours=24)
 RULES: Final = PlanningRules(Limits(2, 10**24, 10**24, 25, 20), timedelta(days=35))
@@ -247,6 +247,19 @@ def test_one_credit_alone_is_under_the_same_limits(world: World) -> None:
     assert plan_alone(world.ledger, world.clock, strict, manual, "run").withheld is None
     world.clock.advance(A_DAY)
     assert plan_alone(world.ledger, world.clock, strict, manual, "run").withheld is not None
+
+
+def test_an_approved_plan_takes_no_credit_from_support(world: World) -> None:
+    """What support has begun is planned as support's, also where an approved plan names its purchase."""
+    whole = approved(world, 1, 2, 3)
+    manual = replace(item(2), kind=CorrectionKind.MANUAL)
+    world.book().accept(add_plan(world.ledger, [manual]), [manual])
+
+    found = plan(world)
+
+    assert found.plans[0] == whole
+    assert found.newest is not None
+    assert found.newest.items == (manual,)
 
 
 def test_supports_credit_goes_on_as_supports(world: World) -> None:

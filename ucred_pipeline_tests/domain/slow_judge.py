@@ -70,6 +70,8 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
         return "credited", "nothing_owed"
     if row["decision"] == "credited":
         return "credited", "decided_by_person"
+    if row["credited_in_part"]:
+        return "ambiguous", "credited_in_part"
     if row["account"] is None:
         return ("ambiguous", "account_unknown") if late else ("pending", "within_grace")
     if row["decision"] == "not_credited":
@@ -79,14 +81,12 @@ def alone(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, s
     return contradiction(row, account_rows, evidence)
 
 
-def contradiction(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, str] | None:  # noqa: PLR0911
+def contradiction(row: Row, account_rows: list[Row], evidence: Evidence) -> tuple[str, str] | None:
     """Say where the evidence for one purchase points both ways."""
     if row["addresses_differ"]:
         return "ambiguous", "addresses_differ"
     if row["lines_other_case"]:
         return "ambiguous", "credited_elsewhere"
-    if row["credited_in_part"]:
-        return "ambiguous", "credited_in_part"
     namesakes = [
         other for other in account_rows if other["namespace"] == row["namespace"] and other is not row
     ]
@@ -238,10 +238,13 @@ def by_balance(
 def keep_back_what_was_paid_elsewhere(room: Room, verdicts: dict[str, tuple[str, str]]) -> None:
     """Ask a person about what may have its credit elsewhere, and about whose place it may have taken."""
     flagged = [row for row in room.settled if row["stripe_address_differs"]]
+    held = 0
     for row in flagged:
         if verdicts[row["payment_intent"]] == ("lacking", "balance_too_low"):
             verdicts[row["payment_intent"]] = ("ambiguous", "stripe_address_differs")
-    left = min(sum(int(row["entitlement"]) for row in flagged), room.held)
+        else:
+            held += int(row["entitlement"])
+    left = min(held, room.held)
     for row in room.settled:
         if verdicts[row["payment_intent"]] == ("lacking", "balance_too_low"):
             if left > 0:

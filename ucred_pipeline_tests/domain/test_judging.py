@@ -126,6 +126,19 @@ class TestTheVerdictTable:
         row = purchase(credited_in_part=True, minted=True)
         assert verdict_and_reason(row, BALANCES) == ("ambiguous", "credited_in_part")
 
+    @pytest.mark.parametrize("besides", [{}, {"addresses_differ": True}, {"lines_other_case": 1}])
+    def test_a_part_is_not_denied_by_a_decision(self, besides: dict[str, Any]) -> None:
+        """The whole is not sent on top of a part, whatever a person said before the part was known."""
+        row = purchase(credited_in_part=True, decision="not_credited", **besides)
+        assert verdict_and_reason(row, LOG) == ("ambiguous", "credited_in_part")
+
+    def test_what_was_paid_elsewhere_and_holds_nothing_displaced_nobody(self) -> None:
+        """Who lacks surely is not kept back for a purchase that was not taken to have any of the room."""
+        rows = [purchase("pi_1"), purchase("pi_2"), purchase("pi_3", stripe_address_differs=True)]
+        assert verdicts(rows, BALANCES, [account(UCRED)]) == ["credited", "lacking", "ambiguous"]
+        rows = [purchase("pi_1", stripe_address_differs=True), purchase("pi_2"), purchase("pi_3")]
+        assert verdicts(rows, BALANCES, [account(UCRED)]) == ["credited", "ambiguous", "lacking"]
+
     def test_a_part_under_a_shared_name_may_be_anybodys(self) -> None:
         """Of two purchases of one name, a part of one is no proof that the other lacks."""
         shared = {"namespace": "n.x", "shares_namespace": True}
