@@ -43,8 +43,11 @@ class Resolver:
 
     def resolve(self, found: Break, decision: Decision, signed: Signed) -> None:
         """Settle a break as a person decided; what was decided is kept with who and why."""
-        if found.kind == Verdict.IN_DOUBT or self._doubt_of(found) is not None:
-            self._resolve_doubt(found, decision, signed)
+        doubt = self._doubt_of(found)
+        if doubt is not None:
+            self._resolve_doubt(doubt, decision, signed)
+        elif found.kind == Verdict.IN_DOUBT:
+            raise CannotResolve("its correction is still being sent; ask again when the run has ended")
         elif found.kind == Verdict.AMBIGUOUS:
             with self.ledger.write() as connection:
                 self._decide(connection, found, decision, signed)
@@ -61,10 +64,7 @@ class Resolver:
             known = corrections_of(connection, found.payment_intent)
         return any(self.book.retry_refused(one.id, signed) for one in known)
 
-    def _resolve_doubt(self, found: Break, decision: Decision, signed: Signed) -> None:
-        attempt = self._doubt_of(found)
-        if attempt is None:
-            raise CannotResolve("its correction is still being sent; ask again when the run has ended")
+    def _resolve_doubt(self, attempt: Attempt, decision: Decision, signed: Signed) -> None:
         applied = decision is Decision.CREDITED
         if not applied and signed.at <= attempt.settles_after:
             raise CannotResolve(_too_early("the request may still take effect until", attempt.settles_after))

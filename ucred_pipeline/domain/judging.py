@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ucred_pipeline.domain.findings import Findings
-from ucred_pipeline.domain.judging_balances import Balances, judge_by_balance
+from ucred_pipeline.domain.judging_balances import Balances, judge_by_balance, reached_by
 from ucred_pipeline.domain.judging_frames import Decision, Evidence, Holdings, PurchaseFacts
 from ucred_pipeline.domain.verdicts import Basis, Finding, Reason, Verdict
 from ucred_pipeline.domain.wei_arrays import Bools, Ints
@@ -418,15 +418,8 @@ def _keep_back_what_another_may_have(case: Case, findings: Findings) -> None:
 def _keep_back(case: Case, findings: Findings, finding: Finding, spare: Ints) -> None:
     """Give the oldest that lack another finding, as far as what others have to spare may reach."""
     facts = case.facts
-    left = _sums_by_account(facts, spare)
     lacking = findings.having(verdict=Verdict.LACKING) & ~facts.decided[Decision.NOT_CREDITED]
-    covered = np.zeros(len(facts), dtype=np.bool_)
-    affected = facts.by_age[(lacking & np.isin(facts.account, list(left)))[facts.by_age]]
-    for row, amount in zip(affected.tolist(), facts.entitlement.take(affected).to_ints(), strict=True):
-        account = int(facts.account[row])
-        covered[row] = left[account] > 0
-        left[account] -= amount
-    findings.replace(finding, covered)
+    findings.replace(finding, reached_by(facts, _sums_by_account(facts, spare), lacking))
 
 
 def _sums_by_account(facts: PurchaseFacts, counts: Ints) -> dict[int, int]:

@@ -15,6 +15,7 @@ Who shares the room decides what the covered ones are called:
 - `rivals` may have one that they should not keep, or that nobody can attribute: withdrawn, unpaid, ambiguous.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -321,13 +322,20 @@ def _paid_elsewhere(balances: Balances, findings: Findings) -> None:
     taken = balances.total(held.astype(np.int64)).take(accounts).to_ints()
     rooms = balances.room.take(accounts).to_ints()
     left = {int(account): min(told) for account, *told in zip(accounts, taken, rooms, strict=True)}
-    rows = facts.by_age[(low & ~flagged & np.isin(facts.account, accounts))[facts.by_age]]
-    kept = np.zeros(len(facts), dtype=np.bool_)
-    for row, amount in zip(rows.tolist(), facts.entitlement.take(rows).to_ints(), strict=True):
+    displaced = reached_by(facts, left, low & ~flagged)
+    findings.replace(Finding(Verdict.AMBIGUOUS, Basis.BALANCE, Reason.WITHDRAWN_MAY_COVER), displaced)
+
+
+def reached_by(facts: PurchaseFacts, spare: Mapping[int, int], rows: Bools) -> Bools:
+    """Find those of the rows that the wei which an account has to spare may reach, the oldest first."""
+    left = dict(spare)
+    reached = np.zeros(len(facts), dtype=np.bool_)
+    affected = facts.by_age[(rows & np.isin(facts.account, list(left)))[facts.by_age]]
+    for row, amount in zip(affected.tolist(), facts.entitlement.take(affected).to_ints(), strict=True):
         account = int(facts.account[row])
-        kept[row] = left[account] > 0
+        reached[row] = left[account] > 0
         left[account] -= amount
-    findings.replace(Finding(Verdict.AMBIGUOUS, Basis.BALANCE, Reason.WITHDRAWN_MAY_COVER), kept)
+    return reached
 
 
 def _may_hold_other_mints(balances: Balances) -> Bools:

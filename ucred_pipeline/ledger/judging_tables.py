@@ -28,6 +28,7 @@ from ucred_pipeline.domain.evidence import MintOutcome
 from ucred_pipeline.domain.issuances import VOIDED
 from ucred_pipeline.domain.memos import TOP_UP, is_plain
 from ucred_pipeline.ledger.decisions import CALLED_NOT_CREDITED, decisions_in_force
+from ucred_pipeline.ledger.mints import minted_line
 from ucred_pipeline.ledger.safety import THE_EPOCH, current_epoch
 from ucred_pipeline.ledger.schema import (
     accounts_left,
@@ -199,11 +200,6 @@ def _elsewhere(connection: Connection, frame: pd.DataFrame, coverage: Coverage) 
         corrections.c.epoch == THE_EPOCH,
         corrections.c.state == CorrectionState.CONFIRMED,
     )
-    minted_here = exists().where(
-        credit_lines.c.account == p.account,
-        credit_lines.c.memo == "purchase:" + p.namespace,
-        credit_lines.c.current,
-    )
     told_here = exists().where(
         mint_lines.c.account == p.account,
         mint_lines.c.namespace == p.namespace,
@@ -215,7 +211,7 @@ def _elsewhere(connection: Connection, frame: pd.DataFrame, coverage: Coverage) 
         .join(accounts_left, left.payment_intent == p.payment_intent)
         .join(dirty_groups, dirty_groups.c.judged_with == left.account)
         .where(func.coalesce(p.account, "") != left.account, ~receipt, ~CALLED_NOT_CREDITED)
-        .where(~(left.at_stripe & (minted_here | told_here)))
+        .where(~(left.at_stripe & (minted_line() | told_here)))
     )
     voided = (
         select(p.payment_intent, p.account, row.id.label("which"), *told)

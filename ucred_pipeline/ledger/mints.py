@@ -122,11 +122,12 @@ def _minted() -> ColumnElement[bool]:
     return and_(
         _P.verdict.in_([Verdict.CREDITED, Verdict.OVER_CREDITED]),
         ~corrected,
-        or_(_P.basis != Basis.LOG, _minted_line()),
+        or_(_P.basis != Basis.LOG, minted_line()),
     )
 
 
-def _minted_line() -> Exists:
+def minted_line() -> Exists:
+    """Whether the indexer's log shows that the payments API credited a purchase on its account."""
     return exists().where(
         credit_lines.c.account == _P.account,
         credit_lines.c.memo == "purchase:" + _P.namespace,

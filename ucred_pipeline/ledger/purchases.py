@@ -124,9 +124,6 @@ _BEFORE: Final = select(
     _CORRECTED.label("corrected"),
     ((purchases.c.issued_rows > 0) | _HAS_LEFT).label("certified"),
 ).where(_NAMED)
-_LEFT: Final = select(accounts_left).where(
-    accounts_left.c.payment_intent.in_(bindparam("names", expanding=True))
-)
 _COUNTED: Final = (
     select(purchases.c.verdict, func.count())
     .where(
@@ -311,9 +308,9 @@ def _before(connection: Connection, names: list[str]) -> dict[str, Before]:
 def _accounts_left(connection: Connection, names: list[str]) -> Mapping[str, set[str]]:
     """The accounts that purchases have had; of Stripe's address alone none has moved."""
     left: defaultdict[str, set[str]] = defaultdict(set)
-    for row in connection.execute(_LEFT, {"names": names}):
-        if not row.at_stripe:
-            left[row.payment_intent].add(row.account)
+    for row in _named(connection, accounts_left, names):
+        if not row["at_stripe"]:
+            left[row["payment_intent"]].add(row["account"])
     return left
 
 
