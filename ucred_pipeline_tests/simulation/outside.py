@@ -177,8 +177,13 @@ class Outside:
         return found is not None
 
     def owed_by(self, purchase: Purchase) -> frozenset[str]:
-        """The accounts that must hold its credit: one that has it, or all that it is known to have had."""
-        return frozenset(found.account for found in self.credits_of(purchase)) & purchase.had or purchase.had
+        """The accounts that must hold its credit: one that has it, or all that it is known to have had.
+
+        Where a log names what it credits, so may one that no run had read as its own when it was credited.
+        """
+        holding = frozenset(found.account for found in self.credits_of(purchase))
+        known = holding & purchase.had or purchase.had
+        return known | holding if self.profile.logs else known
 
     def readable_log(self) -> list[CreditLine]:
         """Give the lines that can be read now, in the order of the log."""

@@ -84,6 +84,14 @@ def test_a_restart_that_left_the_very_same_state() -> None:
     assert play(Case(2_426, named("restarts_on_balances"))).violations == []
 
 
+def test_a_credit_where_a_purchase_stopped_is_its_own() -> None:
+    """Support credited a purchase at an address that it had between two runs only, as a log told.
+
+    An oracle of that time took it for the credit of the other purchase of that account, at this seed.
+    """
+    assert play(Case(700_961, named("movers"))).violations == []
+
+
 def test_a_seed_is_one_schedule() -> None:
     """Played twice, a seed gives the same trace to the last line: so a failure can be looked at again."""
     for profile in PROFILES:
