@@ -4,12 +4,16 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from ucred_pipeline_tests.simulation.figures import Figures, NotToBeMerged, merged, shown
 from ucred_pipeline_tests.simulation.oracles import Wrong
 from ucred_pipeline_tests.simulation.schedule import Outcome
+
+_PLAYED: Final = Path(__file__).with_name("played.json")
+_SAFETY: Final = Path(__file__).parents[2] / "docs" / "safety.md"
 
 
 def _outcome(seed: int, *, wrong: Wrong | None = None) -> Outcome:
@@ -79,6 +83,18 @@ def test_the_tables_tell_what_went_wrong() -> None:
     assert "| all | 4 | 12 | 8 | 1 | 1 | 1 | 12 | 8 (66.67%) |" in lines
     assert "| `slow` | 8 |" in lines
     assert "Corrections ended: 16 epoch_closed, 8 confirmed, 4 quarantined." in lines
+
+
+def test_the_tables_of_the_documents_are_those_of_the_campaign() -> None:
+    """Each row of docs/safety.md is what the kept figures come to, and nothing of them went wrong."""
+    figures = Figures.load(_PLAYED)
+    rows = [line for line in shown(figures) if line.startswith("|")]
+
+    told = _SAFETY.read_text(encoding="utf-8").splitlines()
+
+    assert [row for row in rows if row not in told] == []
+    assert figures.failed == {}
+    assert figures.total.wrong.total() == 0
 
 
 def test_a_campaign_goes_on_where_it_was(tmp_path: Path) -> None:
